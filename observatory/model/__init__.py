@@ -4,7 +4,7 @@ Times are integer nanoseconds of CLOCK_REALTIME. Ids of calls, segments, connect
 sockets are small integers that count from 1 within one trace.
 """
 
-from observatory.model.addresses import Address, Endpoint, UnixAddress
+from observatory.model.addresses import Address, Endpoint, UnixAddress, parse_address
 from observatory.model.calls import Call, Process, Site
 from observatory.model.conclusions import (
     Analysis,
@@ -19,7 +19,7 @@ from observatory.model.conclusions import (
     Explanation,
     Socket,
 )
-from observatory.model.segments import Frame, Icmp, Protocol, Segment
+from observatory.model.segments import Direction, Frame, Icmp, Protocol, Segment, TcpOptions
 from observatory.model.trace import Interface, KernelEvent, RunHeader, Trace
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Confidence",
     "Connection",
     "Coverage",
+    "Direction",
     "Endpoint",
     "Evidence",
     "ExplainedCall",
@@ -46,6 +47,8 @@ __all__ = [
     "Segment",
     "Site",
     "Socket",
+    "TcpOptions",
     "Trace",
     "UnixAddress",
+    "parse_address",
 ]

@@ -28,7 +28,7 @@ class Endpoint:
         return self.address in WILDCARDS
 
     def on_the_wire(self) -> Endpoint:
-        """The endpoint as packets show it: an IPv4-mapped IPv6 address is IPv4 (RFC 4291 2.5.5.2)."""
+        """As packets show it: an IPv4-mapped IPv6 address is IPv4 (RFC 4291 2.5.5.2)."""
         if self.address.startswith(V4_MAPPED_PREFIX) and "." in self.address:
             return Endpoint(self.address[len(V4_MAPPED_PREFIX) :], self.port)
         return self
@@ -36,7 +36,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, order=True)
 class UnixAddress:
-    """An AF_UNIX name: a path, ``@name`` when abstract, empty when unnamed. Prints ``unix:/path``."""
+    """An AF_UNIX name: a path, ``@name`` if abstract, empty if unnamed. Prints ``unix:/path``."""
 
     path: str
 
@@ -45,3 +45,15 @@ class UnixAddress:
 
 
 Address = Endpoint | UnixAddress
+
+
+def parse_address(text: object) -> Address | None:
+    """The address that ``str(address)`` printed; None for anything else (``AF_UNSPEC``, None)."""
+    if not isinstance(text, str):
+        return None
+    if text.startswith("unix:"):
+        return UnixAddress(text[len("unix:") :])
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal():
+        return None
+    return Endpoint(host.removeprefix("[").removesuffix("]"), int(port))

@@ -122,7 +122,8 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """The life of one API object: made by ``created_by``, gone with ``closed_by`` (its last close)."""
+    """The life of one API object: made by ``created_by``, gone with ``closed_by``, the call
+    that gave up its last descriptor (close, exit, exec, dup2)."""
 
     id: int
     family: str
