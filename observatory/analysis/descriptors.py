@@ -1,0 +1,348 @@
+"""From calls to sockets: which API object each call used, and which call ended it.
+
+A descriptor is a number in one process; a socket is what it names. fork copies the table,
+dup adds a name, exec drops the close-on-exec ones, exit and death drop all: the socket ends
+with its last name (close(2), fork(2), execve(2), dup(2)). Only that last close sends a FIN,
+so everything said about closing rests on this replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from observatory.model import Address, Call, Endpoint, Process, UnixAddress, parse_address
+
+SENDING = frozenset({"send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile"})
+RECEIVING = frozenset({"recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv"})
+ACCEPTING = frozenset({"accept", "accept4"})
+WAITING = frozenset({"poll", "ppoll", "select", "pselect6"})
+DUPLICATING = frozenset({"dup", "dup2", "dup3"})
+ENDING = frozenset({"exit", "exit_group"})
+
+IP_FAMILIES = frozenset({"AF_INET", "AF_INET6"})
+
+
+@dataclass(slots=True)
+class SocketLife:
+    """One socket while its life is being replayed. Times are ns; ids are call ids."""
+
+    id: int
+    family: str
+    type: str
+    created_by: int | None
+    created_ns: int
+    calls: list[Call] = field(default_factory=list)
+    holders: set[tuple[int, int]] = field(default_factory=set)
+    pids: list[int] = field(default_factory=list)
+    listener: int | None = None
+    closed_by: int | None = None
+    closed_ns: int | None = None
+    close_end_ns: int | None = None
+    local: Address | None = None
+    peer: Address | None = None
+
+    @property
+    def is_tcp(self) -> bool:
+        return self.family in IP_FAMILIES and self.type == "SOCK_STREAM"
+
+    @property
+    def is_udp(self) -> bool:
+        return self.family in IP_FAMILIES and self.type == "SOCK_DGRAM"
+
+    @property
+    def is_unix(self) -> bool:
+        return self.family == "AF_UNIX"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The replay's result.
+
+    ``sockets`` by id; ``used`` maps a call to the socket of its descriptor, ``made`` to the
+    sockets it created, ``ended`` to those whose last name it gave up. ``waited`` maps poll and
+    select to {descriptor: socket}.
+    """
+
+    sockets: Mapping[int, SocketLife]
+    used: Mapping[int, int]
+    made: Mapping[int, tuple[int, ...]]
+    ended: Mapping[int, tuple[int, ...]]
+    waited: Mapping[int, Mapping[int, int]]
+
+
+def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
+    """Replay all calls in time order over one descriptor table for each process."""
+    tables = _Tables(processes)
+    for _, _, step, call in sorted(_steps(calls), key=lambda s: (s[0], s[1])):
+        step(tables, call)
+    tables.bury_the_dead()
+    return Descriptors(
+        sockets=tables.sockets,
+        used=tables.used,
+        made={call: tuple(ids) for call, ids in tables.made.items()},
+        ended={call: tuple(ids) for call, ids in tables.ended.items()},
+        waited=tables.waited,
+    )
+
+
+def base_type(type_argument: object) -> str:
+    """``SOCK_STREAM`` of ``SOCK_STREAM|SOCK_CLOEXEC``."""
+    return str(type_argument).split("|", 1)[0]
+
+
+class _Tables:
+    """Descriptor tables of all processes, and the sockets they name."""
+
+    def __init__(self, processes: Iterable[Process]) -> None:
+        self.processes = {process.pid: process for process in processes}
+        self.sockets: dict[int, SocketLife] = {}
+        self.used: dict[int, int] = {}
+        self.made: dict[int, list[int]] = {}
+        self.ended: dict[int, list[int]] = {}
+        self.waited: dict[int, dict[int, int]] = {}
+        self._names: dict[int, dict[int, SocketLife]] = {}
+        self._close_on_exec: dict[int, set[int]] = {}
+        self._gone: set[int] = set()
+        self._killers: dict[int, Call] = {}
+        self._last_call: dict[int, Call] = {}
+
+    def table(self, pid: int) -> dict[int, SocketLife]:
+        """The process's table; a process never seen before starts with its parent's names."""
+        if pid not in self._names:
+            process = self.processes.get(pid)
+            parent = process.parent if process else None
+            self._names[pid] = {}
+            if parent is not None and parent in self._names:
+                self.inherit(parent, pid)
+        return self._names[pid]
+
+    def inherit(self, parent: int, child: int) -> None:
+        self._names.setdefault(child, {})
+        self._close_on_exec[child] = set(self._close_on_exec.get(parent, ()))
+        for fd, life in self.table(parent).items():
+            self.name(child, fd, life)
+
+    def name(self, pid: int, fd: int, life: SocketLife) -> None:
+        self._names.setdefault(pid, {})[fd] = life
+        life.holders.add((pid, fd))
+        if pid not in life.pids:
+            life.pids.append(pid)
+
+    def create(self, call: Call, fd: int, family: str, kind: str) -> SocketLife:
+        born = call.entered_ns if call.returned_ns is None else call.returned_ns
+        life = SocketLife(len(self.sockets) + 1, family, kind, call.id, born)
+        self.sockets[life.id] = life
+        self.made.setdefault(call.id, []).append(life.id)
+        # The kernel gives the lowest free number: an old name still here was closed unseen.
+        self.unname(call.pid, fd, call, visible=False)
+        self.name(call.pid, fd, life)
+        life.calls.append(call)
+        return life
+
+    def socket_of(self, call: Call, fd: int) -> SocketLife:
+        """The socket behind a descriptor; one that was opened before the trace is made up."""
+        table = self.table(call.pid)
+        if fd not in table:
+            family, kind = _guess(call)
+            life = SocketLife(len(self.sockets) + 1, family, kind, None, call.entered_ns)
+            self.sockets[life.id] = life
+            self.name(call.pid, fd, life)
+        return table[fd]
+
+    def unname(self, pid: int, fd: int, call: Call | None, *, visible: bool = True) -> None:
+        """Drop one name. ``call`` is what dropped it; the last name ends the socket."""
+        life = self._names.get(pid, {}).pop(fd, None)
+        self._close_on_exec.get(pid, set()).discard(fd)
+        if life is None:
+            return
+        life.holders.discard((pid, fd))
+        if life.holders:
+            return
+        life.closed_ns = call.entered_ns if call else None
+        life.close_end_ns = call.returned_ns if call else None
+        if call and visible:
+            life.closed_by = call.id
+            self.ended.setdefault(call.id, []).append(life.id)
+
+    def drop_all(self, pid: int, call: Call) -> None:
+        process = self.processes.get(pid)
+        self._gone.add(pid)
+        for fd in list(self.table(pid)):
+            life = self._names[pid][fd]
+            self.unname(pid, fd, call)
+            if not life.holders and process is not None and process.ended_ns is not None:
+                life.close_end_ns = process.ended_ns
+
+    def bury_the_dead(self) -> None:
+        """Processes that ended without an exit call: what killed them closed their sockets."""
+        dead = [p for p in self.processes.values() if p.ended_ns is not None]
+        for process in sorted(dead, key=lambda p: p.ended_ns or 0):
+            if process.pid in self._gone:
+                continue
+            for fd in list(self._names.get(process.pid, {})):
+                life = self._names[process.pid][fd]
+                killer = self._death_of(process)
+                self.unname(process.pid, fd, killer)
+                if not life.holders:
+                    life.closed_ns = killer.entered_ns if killer else process.ended_ns
+                    life.close_end_ns = process.ended_ns
+
+    def _death_of(self, process: Process) -> Call | None:
+        """The kill() that ended it; for SIGPIPE, its own last call, the write that drew it."""
+        if process.signal == "SIGPIPE":
+            return self._last_call.get(process.pid)
+        return self._killers.get(process.pid)
+
+    # -- one step for each kind of call --
+
+    def seen(self, call: Call) -> None:
+        self._last_call[call.pid] = call
+
+    def use(self, call: Call) -> None:
+        self.seen(call)
+        if call.fd is None or call.fd < 0 or _not_open(call):
+            return
+        life = self.socket_of(call, call.fd)
+        life.calls.append(call)
+        self.used[call.id] = life.id
+
+    def make(self, call: Call) -> None:
+        self.seen(call)
+        kind = base_type(call.args.get("type"))
+        family = str(call.args.get("family"))
+        fds = call.args.get("fds") if call.name == "socketpair" else (call.result,)
+        for fd in fds if isinstance(fds, (tuple, list)) else ():
+            if isinstance(fd, int):
+                self.create(call, fd, family, kind)
+                self._mark(call.pid, fd, "SOCK_CLOEXEC" in str(call.args.get("type")))
+
+    def accepted(self, call: Call) -> None:
+        listener = self.sockets.get(self.used.get(call.id, 0))
+        if listener is None or call.result is None:
+            return
+        life = self.create(call, call.result, listener.family, listener.type)
+        life.listener = listener.id
+        self._mark(call.pid, call.result, "SOCK_CLOEXEC" in str(call.args.get("flags")))
+
+    def duplicate(self, call: Call) -> None:
+        life = self.sockets.get(self.used.get(call.id, 0))
+        if life is None or call.result is None or call.result == call.fd:
+            return
+        self.unname(call.pid, call.result, call)
+        self.name(call.pid, call.result, life)
+        # CPython's dup() asks for F_DUPFD_CLOEXEC (PEP 446); a plain dup2 clears the flag.
+        self._mark(call.pid, call.result, call.name == "dup")
+
+    def close(self, call: Call) -> None:
+        self.use(call)
+        if call.fd is not None and call.errno != "EBADF":
+            self.unname(call.pid, call.fd, call)
+
+    def fork(self, call: Call) -> None:
+        self.seen(call)
+        if call.result is not None and call.result > 0 and call.result not in self._names:
+            self.table(call.pid)
+            self.inherit(call.pid, call.result)
+
+    def execute(self, call: Call) -> None:
+        self.seen(call)
+        if call.failed:
+            return
+        for fd in sorted(self._close_on_exec.get(call.pid, set())):
+            self.unname(call.pid, fd, call)
+
+    def exit(self, call: Call) -> None:
+        self.seen(call)
+        self.drop_all(call.pid, call)
+
+    def kill(self, call: Call) -> None:
+        self.seen(call)
+        target = call.args.get("pid")
+        if isinstance(target, int) and call.succeeded:
+            self._killers[target] = call
+
+    def flag(self, call: Call) -> None:
+        self.use(call)
+        request = str(call.args.get("request") or call.args.get("command"))
+        if call.fd is not None and request in ("FIOCLEX", "FIONCLEX"):
+            self._mark(call.pid, call.fd, request == "FIOCLEX")
+        if call.fd is not None and request == "F_SETFD":
+            self._mark(call.pid, call.fd, "FD_CLOEXEC" in str(call.args.get("value")))
+
+    def wait(self, call: Call) -> None:
+        self.seen(call)
+        fds = [fd for fd in _waited_descriptors(call) if fd in self.table(call.pid)]
+        lives = {fd: self.socket_of(call, fd) for fd in fds}
+        self.waited[call.id] = {fd: life.id for fd, life in lives.items()}
+        for life in lives.values():
+            life.calls.append(call)
+        if len(lives) == 1:
+            self.used[call.id] = next(iter(lives.values())).id
+
+    def _mark(self, pid: int, fd: int, close_on_exec: bool) -> None:
+        marked = self._close_on_exec.setdefault(pid, set())
+        (marked.add if close_on_exec else marked.discard)(fd)
+
+
+Step = Callable[[_Tables, Call], None]
+
+# When a call takes effect on the tables. What makes a name does so by the time it returned,
+# what drops one may do so from its entry: a number is reused only after it was given up.
+_AT_ENTRY: Mapping[str, Step] = {
+    "close": _Tables.close,
+    "fork": _Tables.fork,
+    "vfork": _Tables.fork,
+    "clone": _Tables.fork,
+    "execve": _Tables.execute,
+    "exit": _Tables.exit,
+    "exit_group": _Tables.exit,
+    "kill": _Tables.kill,
+    "ioctl": _Tables.flag,
+    "fcntl": _Tables.flag,
+    **dict.fromkeys(WAITING, _Tables.wait),
+}
+_AT_RETURN: Mapping[str, Step] = {
+    "socket": _Tables.make,
+    "socketpair": _Tables.make,
+    **dict.fromkeys(ACCEPTING, _Tables.accepted),
+    **dict.fromkeys(DUPLICATING, _Tables.duplicate),
+}
+_MAKES_ONLY = frozenset({"socket", "socketpair"})
+
+
+def _steps(calls: Iterable[Call]) -> Iterator[tuple[int, int, Step, Call]]:
+    """(time, order, step, call) of every effect. Entry effects come first at equal times."""
+    for call in calls:
+        if call.name not in _MAKES_ONLY:
+            yield call.entered_ns, call.id * 2, _AT_ENTRY.get(call.name, _Tables.use), call
+        effect = _AT_RETURN.get(call.name)
+        if effect and call.succeeded and call.returned_ns is not None:
+            yield call.returned_ns, call.id * 2 + 1, effect, call
+
+
+def _not_open(call: Call) -> bool:
+    """EBADF and ENOTSOCK say that the number names no socket."""
+    return call.errno in ("EBADF", "ENOTSOCK")
+
+
+def _guess(call: Call) -> tuple[str, str]:
+    """Family and type of a socket whose creation was not seen, from its first use."""
+    address = call.local or call.peer or parse_address(call.args.get("address"))
+    if isinstance(address, UnixAddress):
+        return "AF_UNIX", "SOCK_STREAM"
+    if isinstance(address, Endpoint):
+        family = "AF_INET6" if ":" in address.address else "AF_INET"
+        datagram = call.name in ("sendto", "recvfrom") and call.args.get("address") is not None
+        return family, "SOCK_DGRAM" if datagram else "SOCK_STREAM"
+    return "AF_UNSPEC", "SOCK_STREAM"
+
+
+def _waited_descriptors(call: Call) -> list[int]:
+    fds = call.args.get("fds")
+    if isinstance(fds, (tuple, list)):
+        numbers = [pair[0] for pair in fds if isinstance(pair, (tuple, list)) and pair]
+    else:
+        named = (call.args.get(key) for key in ("read", "write", "except"))
+        numbers = [fd for group in named if isinstance(group, (tuple, list)) for fd in group]
+    return [fd for fd in numbers if isinstance(fd, int)]

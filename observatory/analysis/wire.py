@@ -1,0 +1,284 @@
+"""From segments to conversations: what the wire alone says about each TCP connection.
+
+A conversation is one incarnation of a four-tuple: a SYN with a new ISN begins a new one
+(RFC 9293 3.4.1). Each of its two halves is one direction's sequence space, counted from the
+ISN (the SYN is 0, the first byte 1), unwrapped past 2**32. A segment is fresh where it shows
+bytes of that space for the first time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from observatory.model import Endpoint, Protocol, Segment
+
+_SPACE = 1 << 32
+_HALF_SPACE = 1 << 31
+
+
+def unwrap(number: int, base: int, near: int) -> int:
+    """The offset of a 32-bit sequence number from ``base`` that lies nearest to ``near``."""
+    return ((number - base - near + _HALF_SPACE) % _SPACE) - _HALF_SPACE + near
+
+
+@dataclass(slots=True, eq=False)
+class Half:
+    """One direction of a conversation. Offsets are relative to the ISN.
+
+    ``starts``, ``ends`` and ``carriers`` are the first transmissions of payload in sequence
+    order: ``carriers[i]`` showed bytes ``starts[i]`` to ``ends[i]`` first.
+    """
+
+    sender: Endpoint
+    base: int | None = None
+    isn_seen: bool = False
+    next: int = 0
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    carriers: list[Sighting] = field(default_factory=list)
+    holes: list[tuple[int, int]] = field(default_factory=list)
+    syns: list[Sighting] = field(default_factory=list)
+    fins: list[Sighting] = field(default_factory=list)
+    resets: list[Sighting] = field(default_factory=list)
+    fin_at: int | None = None
+    socket: int | None = None
+
+    @property
+    def payload(self) -> int:
+        """Bytes of payload shown so far, holes not counted."""
+        return sum(self.ends) - sum(self.starts)
+
+    def carrying(self, first: int, last: int) -> list[Sighting]:
+        """The first transmissions that show any byte from ``first`` up to ``last``."""
+        index = max(bisect_right(self.starts, first) - 1, 0)
+        found = []
+        while index < len(self.starts) and self.starts[index] < last:
+            if self.ends[index] > first:
+                found.append(self.carriers[index])
+            index += 1
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Sighting:
+    """A TCP segment in its conversation. ``seq`` and ``end`` are offsets; ``ack`` is the
+    other direction's, None without the flag. ``original`` is the first transmission that this
+    one repeats; ``fresh`` says that it shows something new."""
+
+    segment: Segment
+    conversation: Conversation
+    half: Half
+    other: Half
+    seq: int
+    end: int
+    ack: int | None
+    fresh: bool
+    original: Sighting | None = None
+    out_of_order: bool = False
+
+    @property
+    def id(self) -> int:
+        return self.segment.id
+
+    @property
+    def time_ns(self) -> int:
+        return self.segment.time_ns
+
+
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """One incarnation of a four-tuple, in capture order. ``gaps`` says that bytes were
+    acknowledged or skipped that the capture never showed."""
+
+    id: int
+    client: Half
+    server: Half
+    began_with_syn: bool
+    sightings: list[Sighting] = field(default_factory=list)
+    gaps: bool = False
+    listener: int | None = None
+
+    @property
+    def is_self_connected(self) -> bool:
+        return self.client is self.server
+
+    @property
+    def handshake_done(self) -> bool:
+        """Both SYNs were shown and acknowledged."""
+        return self.establishing is not None
+
+    @property
+    def establishing(self) -> Sighting | None:
+        """The segment that completed the passive side's handshake: the client's first ACK
+        after the last SYN-ACK (an ACK that the server ignored is followed by another one)."""
+        if not self.server.syns or self.is_self_connected:
+            return None
+        last = self.server.syns[-1]
+        for sighting in self.sightings:
+            if sighting.half is self.client and sighting.ack is not None and sighting.ack >= 1:
+                if sighting.id > last.id and "R" not in sighting.segment.flags:
+                    return sighting
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """All conversations of a trace, and the sighting of each TCP segment by its id."""
+
+    conversations: tuple[Conversation, ...]
+    sightings: dict[int, Sighting]
+
+
+def follow(segments: Iterable[Segment]) -> Wire:
+    """Sort TCP segments (in capture order) into conversations. Linear in the segments."""
+    current: dict[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]] = {}
+    conversations: list[Conversation] = []
+    sightings: dict[int, Sighting] = {}
+    for segment in segments:
+        if segment.protocol is not Protocol.TCP:
+            continue
+        place = current.get((segment.src, segment.dst))
+        if place is None or _begins_anew(segment, place[1], place[2]):
+            conversation = _open(segment, len(conversations) + 1)
+            conversations.append(conversation)
+            client, server = conversation.client, conversation.server
+            current[(client.sender, server.sender)] = (conversation, client, server)
+            if client is not server:
+                current[(server.sender, client.sender)] = (conversation, server, client)
+            place = current[(segment.src, segment.dst)]
+        sightings[segment.id] = _place(segment, *place)
+    return Wire(tuple(conversations), sightings)
+
+
+def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
+    """A SYN whose number is not this direction's ISN opens a new incarnation."""
+    if "S" not in segment.flags:
+        return False
+    if half.isn_seen:
+        return half.base != segment.seq
+    if not other.isn_seen:
+        return True
+    # The first SYN of this direction: the answer to the other's, the other half of a
+    # simultaneous open, or a stranger to old traffic.
+    if "A" in segment.flags:
+        return segment.ack != ((other.base or 0) + 1) % _SPACE
+    return half.base is not None
+
+
+def _open(segment: Segment, number: int) -> Conversation:
+    flags = segment.flags
+    client, server = segment.src, segment.dst
+    is_answer = "S" in flags and "A" in flags
+    if is_answer or ("S" not in flags and client.port < server.port):
+        client, server = server, client
+    client_half = Half(client)
+    server_half = client_half if client == server else Half(server)
+    return Conversation(number, client_half, server_half, "S" in flags)
+
+
+def _place(segment: Segment, conversation: Conversation, half: Half, other: Half) -> Sighting:
+    """Enter one segment into its conversation and both sequence spaces."""
+    flags = segment.flags
+    syn, fin, rst = "S" in flags, "F" in flags, "R" in flags
+    if syn and not half.isn_seen:
+        half.base, half.isn_seen, half.next = segment.seq, True, 0
+    elif half.base is None:
+        # No SYN was seen: count as if the byte before this segment had been the SYN.
+        half.base, half.next = (segment.seq - 1) % _SPACE, 1
+    seq = unwrap(segment.seq, half.base or 0, half.next)
+    ack = _acknowledged(segment, other, conversation)
+    end = seq + segment.length + syn + fin
+    sighting = Sighting(segment, conversation, half, other, seq, end, ack, fresh=False)
+    if syn:
+        _repeatable(sighting, half.syns)
+    if fin:
+        _repeatable(sighting, half.fins)
+        half.fin_at = end - 1
+    if rst:
+        half.resets.append(sighting)
+        sighting.fresh = True
+    elif segment.length:
+        _show(sighting, seq + syn, seq + syn + segment.length)
+    if end > half.next and not rst:
+        half.next = end
+    conversation.sightings.append(sighting)
+    return sighting
+
+
+def _acknowledged(segment: Segment, other: Half, conversation: Conversation) -> int | None:
+    if "A" not in segment.flags:
+        return None
+    if other.base is None:
+        other.base, other.next = (segment.ack - 1) % _SPACE, 1
+    ack = unwrap(segment.ack, other.base, other.next)
+    if ack > other.next and "R" not in segment.flags:
+        conversation.gaps = True
+        other.holes.append((other.next, ack))
+        other.next = ack
+    return ack
+
+
+def _repeatable(sighting: Sighting, earlier: list[Sighting]) -> None:
+    """SYN and FIN stand at one place of the sequence space: any further one is a repetition."""
+    if earlier:
+        sighting.original = earlier[0]
+    else:
+        sighting.fresh = True
+    earlier.append(sighting)
+
+
+def _show(sighting: Sighting, first: int, last: int) -> None:
+    """Enter payload from ``first`` up to ``last`` into its half."""
+    half = sighting.half
+    if first >= half.next:
+        if first > half.next:
+            half.holes.append((half.next, first))
+            sighting.conversation.gaps = True
+        _insert(sighting, len(half.starts), first, last)
+        return
+    hole = next((h for h in half.holes if h[0] < last and first < h[1]), None)
+    if hole is not None:
+        _fill(sighting, hole, max(first, hole[0]), min(last, hole[1]))
+    elif not half.starts or (first < half.starts[0] and not half.isn_seen):
+        # From before the capture began, or its end: shown first here all the same.
+        _insert(sighting, 0, first, min([last, *half.starts[:1]]))
+    else:
+        sighting.original = half.carriers[max(bisect_right(half.starts, first) - 1, 0)]
+        if last > half.next:
+            _insert(sighting, len(half.starts), half.next, last)
+
+
+def _fill(sighting: Sighting, hole: tuple[int, int], first: int, last: int) -> None:
+    """Bytes that were skipped or acknowledged before they were shown."""
+    half = sighting.half
+    half.holes.remove(hole)
+    half.holes.extend(p for p in ((hole[0], first), (last, hole[1])) if p[0] < p[1])
+    sighting.conversation.gaps = bool(half.holes or sighting.other.holes)
+    sighting.out_of_order = True
+    _insert(sighting, bisect_right(half.starts, first), first, last)
+
+
+def _insert(sighting: Sighting, index: int, first: int, last: int) -> None:
+    half = sighting.half
+    half.starts.insert(index, first)
+    half.ends.insert(index, last)
+    half.carriers.insert(index, sighting)
+    sighting.fresh = True
+
+
+def is_probe(sighting: Sighting) -> bool:
+    """A keepalive or window probe: nothing new, one before the next number (RFC 9293 3.8.4)."""
+    flags = sighting.segment.flags
+    return (
+        sighting.segment.length <= 1
+        and sighting.seq == sighting.half.next - 1
+        and not any(letter in flags for letter in "SFR")
+        and not sighting.fresh
+    )
+
+
+def payload_between(sightings: Sequence[Sighting]) -> int:
+    """Bytes of payload in these segments, repetitions included."""
+    return sum(sighting.segment.length for sighting in sightings)
