@@ -1,0 +1,333 @@
+"""Which states of RFC 9293 the segments of a connection show.
+
+``state_paths`` replays one connection through the machine (``machine.py``). It sees the wire from
+one place, so that a segment was sent is a fact, and that it was received is an inference:
+
+* what an endpoint acknowledges, it has received: a SYN or FIN counts as received when it is
+  answered, and a SYN that nobody answers moves no listener;
+* an ACK and a RST are never answered. They count as received until their receiver behaves as if
+  it had not got them (sends its SYN-ACK or FIN again; goes on sending after a RST), and then
+  the states that rested on them are taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from observatory.analysis.machine import (
+    CLOSE,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    LAST_ACK,
+    LISTEN,
+    NEXT,
+    OPEN_ACTIVE,
+    OPEN_PASSIVE,
+    RECEIVED_ACK_OF_FIN,
+    RECEIVED_ACK_OF_SYN,
+    RECEIVED_FIN,
+    RECEIVED_RST,
+    RECEIVED_RST_ACTIVE,
+    RECEIVED_SYN,
+    RECEIVED_SYN_ACK,
+    SENT_FIN,
+    SENT_RST,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TWO_MSL,
+    USER_TIMEOUT,
+    advance,
+    next_state,
+)
+from observatory.model import Segment
+
+__all__ = ["TWO_MSL", "USER_TIMEOUT", "StatePaths", "Step", "advance", "next_state", "state_paths"]
+
+# States in which an endpoint waits for an answer of its peer, so that every ACK matters.
+_WAITING: Final = frozenset({SYN_SENT, SYN_RECEIVED, FIN_WAIT_1, CLOSING, LAST_ACK, LISTEN})
+_AWAITS_ACK_OF_FIN: Final = frozenset({FIN_WAIT_1, CLOSING, LAST_ACK})
+_SEQUENCE_SPACE: Final = 1 << 32
+_HALF_SPACE: Final = 1 << 31
+
+
+class Step(NamedTuple):
+    """A segment of the connection and who sent it."""
+
+    from_client: bool
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class StatePaths:
+    """The states of both endpoints, in order; a failed look-up adds none.
+
+    ``client_events[i]`` led from ``client[i]`` to ``client[i + 1]``, and so for the server.
+    ``midstream`` says that the capture began after the connection: the paths then begin with
+    ESTABLISHED, which is assumed. A socket connected to itself has one path, the client's.
+    """
+
+    client: tuple[str, ...]
+    server: tuple[str, ...]
+    client_events: tuple[str, ...] = ()
+    server_events: tuple[str, ...] = ()
+    midstream: bool = False
+
+
+class _Side:
+    """One endpoint during the replay. ``path[:proven]`` is what later segments cannot undo."""
+
+    __slots__ = (
+        "ack",
+        "active",
+        "awaits_new_ack",
+        "before_reset",
+        "events",
+        "fin",
+        "fin_before_ack",
+        "ignored_ack",
+        "isn",
+        "path",
+        "peer_fin_received",
+        "proven",
+        "sent",
+    )
+
+    def __init__(self) -> None:
+        self.path = [CLOSED]
+        self.events: list[str] = []
+        self.proven = 1
+        self.isn: int | None = None
+        self.fin: int | None = None  # sequence number of the FIN it sent
+        self.ack: int | None = None  # highest acknowledgement it sent
+        self.sent = False  # has sent anything
+        self.active = False  # opened with a SYN of its own
+        self.peer_fin_received = False
+        self.fin_before_ack = False  # its FIN left before its ACK of the peer's FIN
+        self.ignored_ack = False  # sent its SYN-ACK again after the ACK of it
+        self.awaits_new_ack = False  # sent a control bit again: older ACKs have not arrived
+        self.before_reset = 0  # length of the path before a RST assumed to have arrived, or 0
+
+    @property
+    def state(self) -> str:
+        return self.path[-1]
+
+    def on(self, *events: str, proven: bool = True) -> None:
+        """Take the arcs of ``events``; those without a row change nothing."""
+        for event in events:
+            following = NEXT.get((self.path[-1], event))
+            if following is not None:
+                self.path.append(following)
+                self.events.append(event)
+        if proven:
+            self.proven = len(self.path)
+
+    def take_back(self, length: int) -> None:
+        """Forget the states after the first ``length``: what they rested on did not happen."""
+        del self.path[length:]
+        del self.events[length - 1 :]
+        self.proven = min(self.proven, length)
+
+    def assumes(self, event: str) -> bool:
+        """Whether ``event`` is among what was assumed and not shown yet."""
+        return event in self.events[self.proven - 1 :]
+
+    def acknowledges(self, number: int | None) -> bool:
+        """Whether an acknowledgement sent by this side covers sequence number ``number``."""
+        return number is not None and self.ack is not None and _follows(self.ack, number)
+
+
+def state_paths(
+    steps: Iterable[Step | tuple[bool, Segment]],
+    *,
+    same_endpoint: bool = False,
+    listening: bool = True,
+) -> StatePaths:
+    """The states that both endpoints of one connection went through.
+
+    ``steps`` are the TCP segments of one incarnation of a four-tuple in time order.
+    ``same_endpoint`` is a socket that connected to itself; ``listening`` says whether a SYN that
+    is never answered may be taken to have met a listener. Linear; a data or ACK segment in an
+    open connection costs a fraction of a microsecond.
+    """
+    client = _Side()
+    server = client if same_endpoint else _Side()
+    began = midstream = quiet = False
+    for from_client, segment in steps:
+        flags = segment.flags
+        if quiet and (flags == "A" or flags == "PA"):
+            continue
+        side, peer = (client, server) if from_client else (server, client)
+        if not began:
+            began = True
+            midstream = "S" not in flags or "A" in flags
+            if midstream:
+                _begin_midstream(side, peer, segment)
+        _replay(side, peer, segment)
+        quiet = not (_unsettled(client, server) or _unsettled(server, client))
+    if listening and began and not (midstream or server.sent or same_endpoint):
+        server.on(OPEN_PASSIVE)
+    return StatePaths(
+        tuple(client.path),
+        () if same_endpoint else tuple(server.path),
+        tuple(client.events),
+        () if same_endpoint else tuple(server.events),
+        midstream,
+    )
+
+
+def _unsettled(side: _Side, peer: _Side) -> bool:
+    """Whether a mere ACK could still change the path of ``side``."""
+    return (
+        side.path[-1] in _WAITING
+        or side.proven != len(side.path)
+        or (peer.fin is not None and not side.peer_fin_received)
+    )
+
+
+def _begin_midstream(side: _Side, peer: _Side, segment: Segment) -> None:
+    """Give both sides the state that the first captured segment allows."""
+    if "S" in segment.flags:  # a SYN-ACK: the SYN before it is missing
+        peer.active = True
+        peer.isn = (segment.ack - 1) % _SEQUENCE_SPACE
+        peer.on(OPEN_ACTIVE)
+        return
+    side.path[:] = peer.path[:] = [ESTABLISHED]
+
+
+def _replay(side: _Side, peer: _Side, segment: Segment) -> None:
+    """Apply one segment sent by ``side``: what it shows of it, then what it does to ``peer``."""
+    flags = segment.flags
+    if side.before_reset:
+        # Whoever goes on sending has not been reset.
+        side.take_back(side.before_reset)
+        side.before_reset = 0
+    if "R" in flags:
+        _reset(side, peer, segment)
+        side.sent = True
+        return
+    side.sent = True
+    repeats = _repeats_control_bit(side, segment)
+    if repeats:
+        _not_received(side, peer, segment)
+    if "S" in flags:
+        _synchronize(side, segment)
+    if "A" in flags:
+        _acknowledge(side, peer, segment, repeats)
+    if "F" in flags and side.fin is None:
+        side.fin = (segment.seq + segment.length + ("S" in flags)) % _SEQUENCE_SPACE
+        side.on(SENT_FIN)
+    _settle(peer, side)
+    _settle(side, peer)
+
+
+def _repeats_control_bit(side: _Side, segment: Segment) -> bool:
+    """Whether ``side`` sends a SYN-ACK or FIN that it has sent before."""
+    if "S" in segment.flags:
+        return "A" in segment.flags and SYN_RECEIVED in side.path
+    return "F" in segment.flags and side.fin is not None
+
+
+def _not_received(side: _Side, peer: _Side, segment: Segment) -> None:
+    """A control bit is sent again: no ACK of it has arrived, and maybe it had not either."""
+    side.awaits_new_ack = True
+    if len(side.path) > side.proven:
+        side.take_back(side.proven)
+        # A listener that ignores the handshake's last ACK ignores the next one as well, until
+        # its accept queue has room: from here on only its answers show that it went on.
+        side.ignored_ack = "S" in segment.flags
+    if "F" in segment.flags:
+        side.fin_before_ack = False
+        if peer.assumes(RECEIVED_FIN):
+            peer.take_back(peer.proven)
+
+
+def _synchronize(side: _Side, segment: Segment) -> None:
+    """A SYN opens actively; a SYN-ACK shows that a SYN was received."""
+    if side.isn is None:
+        side.isn = segment.seq
+    if "A" not in segment.flags:
+        side.active = side.active or side.state == CLOSED
+        side.on(OPEN_ACTIVE)
+        return
+    if not side.active and side.state == CLOSED:
+        side.on(OPEN_PASSIVE)
+    if side.state in (LISTEN, SYN_SENT):
+        side.on(RECEIVED_SYN)
+
+
+def _acknowledge(side: _Side, peer: _Side, segment: Segment, repeats: bool) -> None:
+    """What an endpoint acknowledges it has received."""
+    peer.awaits_new_ack = False
+    if side.ack is None or _follows(segment.ack, side.ack):
+        side.ack = segment.ack
+    if "S" not in segment.flags and (peer.isn is None or side.acknowledges(peer.isn)):
+        if side.state == SYN_SENT:
+            side.on(RECEIVED_SYN_ACK)
+            if side.fin is not None:
+                side.on(SENT_FIN)
+        elif side.state == CLOSED and len(side.path) == 1:
+            # Its SYN-ACK is missing from the capture.
+            side.on(OPEN_PASSIVE, RECEIVED_SYN, RECEIVED_ACK_OF_SYN)
+        elif side.ignored_ack and side.state == SYN_RECEIVED:
+            side.on(RECEIVED_ACK_OF_SYN)
+        elif not repeats:
+            side.proven = len(side.path)
+    if not side.peer_fin_received and side.acknowledges(peer.fin):
+        side.peer_fin_received = True
+        side.fin_before_ack = side.fin is not None
+        side.on(RECEIVED_FIN)
+
+
+def _settle(side: _Side, peer: _Side) -> None:
+    """Assume that the ACKs which ``peer`` sent for the SYN and FIN of ``side`` have arrived."""
+    if side.awaits_new_ack:
+        return
+    if side.state == SYN_RECEIVED and not side.ignored_ack and peer.acknowledges(side.isn):
+        side.on(RECEIVED_ACK_OF_SYN, proven=False)
+    if side.state in _AWAITS_ACK_OF_FIN and peer.acknowledges(side.fin):
+        if peer.fin_before_ack and not side.peer_fin_received:
+            # Simultaneous close: the peer's FIN travelled ahead of this ACK.
+            side.on(RECEIVED_FIN, proven=False)
+        side.on(RECEIVED_ACK_OF_FIN, proven=False)
+
+
+def _reset(side: _Side, peer: _Side, segment: Segment) -> None:
+    """A RST ends the connection for its sender and, where it is acceptable, for its receiver."""
+    answers = "A" not in segment.flags  # RFC 9293 3.10.7.1: a reply to an ACK carries none
+    if side.state == SYN_SENT:
+        # A reset for the right SYN-ACK shows that the connect was given up before; any other
+        # is the refusal of an old peer's ACK, and the attempt goes on (3.5.1).
+        if peer.state == SYN_RECEIVED and segment.seq == peer.ack:
+            side.on(CLOSE)
+    elif answers and not side.sent and side.path == [ESTABLISHED]:
+        side.path[:] = [CLOSED]  # never knew this connection
+    else:
+        if answers and side.state == ESTABLISHED and side.assumes(RECEIVED_ACK_OF_SYN):
+            side.take_back(side.proven)  # the ACK it answers is the one it refuses
+        side.on(SENT_RST)
+    _receive_reset(peer, segment)
+
+
+def _receive_reset(side: _Side, segment: Segment) -> None:
+    """Take a RST to have arrived, if its numbers are ones ``side`` would accept."""
+    if side.state == SYN_SENT:
+        acceptable = (
+            side.isn is not None and "A" in segment.flags and _follows(segment.ack, side.isn)
+        )
+    else:
+        acceptable = side.ack is None or not _follows(side.ack, segment.seq)
+    if not acceptable:
+        return
+    length = len(side.path)
+    opened_actively = side.active and side.state == SYN_RECEIVED
+    side.on(RECEIVED_RST_ACTIVE if opened_actively else RECEIVED_RST, proven=False)
+    side.before_reset = length if len(side.path) > length else 0
+
+
+def _follows(number: int, other: int) -> bool:
+    """Whether sequence number ``number`` is after ``other``, modulo 2**32 (RFC 9293 3.4)."""
+    return 0 < (number - other) % _SEQUENCE_SPACE < _HALF_SPACE
