@@ -1,0 +1,89 @@
+# Everything here works from a path with a space in it, as root and as an ordinary user, and
+# again and again: paths are relative, and the second time stamp files make it quick.
+
+SHELL := /bin/bash
+.NOTPARALLEL:
+.PHONY: help demo test setup system-packages lint types format schema clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+BEHAVIOURS := connect-established connect-refused listen-backlog-overflow fork-concurrent-server
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n)))
+
+help:
+	@echo "make demo    observe four behaviours and print their reports"
+	@echo "make test    run every test"
+	@echo "make lint    ruff: rules and format        make types   mypy, strict"
+	@echo "make format  let ruff format               make schema  docs/observatory-1.schema.json"
+
+demo: $(VENV)/package
+	@$(RUN) -m observatory run $(BEHAVIOURS)
+
+test: setup
+	@$(RUN) -m pytest -q -n $(WORKERS) $(TESTS)
+
+setup: system-packages $(VENV)/development
+
+lint: $(VENV)/development
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: $(VENV)/development
+	@$(RUN) -m mypy
+
+format: $(VENV)/development
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
+
+# What tests and `check` use of the system, as command:package. Without them the tests that need
+# them are skipped and say so.
+PROGRAMS := tshark:tshark dumpcap:wireshark-common tcpdump:tcpdump strace:strace nft:nftables \
+	ip:iproute2 setpriv:util-linux
+
+system-packages:
+	@missing=; for pair in $(PROGRAMS); do \
+		PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null \
+		|| missing="$$missing $${pair##*:}"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update; apt-get -qq install -y --no-install-recommends $$missing >/dev/null \
+		|| echo "could not install$$missing: tests that need them are skipped"; \
+	else \
+		echo "not installed:$$missing: tests that need them are skipped" \
+			"(sudo apt-get install$$missing)"; \
+	fi
+
+# A virtual environment remembers where it was made: one that was copied elsewhere is filled anew.
+ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/made-in
+endif
+
+$(VENV)/made-in:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3"; exit 1; fi
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } || { \
+		echo "$(PYTHON) cannot make a virtual environment: sudo apt-get install python3-venv"; \
+		exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/package $(VENV)/development
+	@printf '%s' "$(CURDIR)" > $@
+
+$(VENV)/package: $(VENV)/made-in pyproject.toml
+	@[ -e $(VENV)/development ] || $(RUN) -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/development: $(VENV)/made-in pyproject.toml
+	@$(RUN) -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $(VENV)/package $@
