@@ -116,11 +116,8 @@ class Conversation:
         if not self.server.syns or self.is_self_connected:
             return None
         last = self.server.syns[-1]
-        for sighting in self.sightings:
-            if sighting.half is self.client and sighting.ack is not None and sighting.ack >= 1:
-                if sighting.id > last.id and "R" not in sighting.segment.flags:
-                    return sighting
-        return None
+        answers = (s for s in self.sightings if s.half is self.client and s.id > last.id)
+        return next((s for s in answers if (s.ack or 0) >= 1 and "R" not in s.segment.flags), None)
 
 
 @dataclass(frozen=True, slots=True)

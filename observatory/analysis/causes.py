@@ -1,0 +1,297 @@
+"""What put each TCP segment on the wire: a call, a reply, a timer, or nothing we can show.
+
+The rows of ``ROWS`` are tried in order, the first whose test holds names the cause. Matching is
+by sequence space and by descriptor lifetimes; time decides only where a row says so, and then
+the confidence is no more than ``likely``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.matching import SLACK_NS
+from observatory.analysis.resets import cause_of_reset
+from observatory.analysis.scene import Scene, Side, by_call, reading, reply_to, unknown
+from observatory.analysis.wire import Half, Sighting, is_probe
+from observatory.model import Call, Cause, CauseKind, Confidence
+
+# Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
+# follows its data sooner than this was sent at once.
+DELAYED_ACK_NS = 30_000_000
+
+# A send hands its segments to the device before it returns; later than this it was held back.
+HELD_BACK_NS = 200_000
+
+# Three duplicate ACKs ask for a segment again (RFC 5681 3.2).
+_FAST_RETRANSMIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``test`` says whether the row speaks of the segment, ``cause`` what put it there."""
+
+    name: str
+    test: Callable[[Scene, Sighting], bool]
+    cause: Callable[[Scene, Sighting], Cause]
+    reference: str
+
+
+def attribute(scene: Scene) -> None:
+    """Find the cause of every segment of the scene's conversation, in capture order."""
+    conversation = scene.conversation
+    scene.sides = {half: Side() for half in (conversation.client, conversation.server)}
+    for sighting in conversation.sightings:
+        # Segments of raw sockets have their cause already.
+        if sighting.id not in scene.findings.causes:
+            row = next(row for row in ROWS if row.test(scene, sighting))
+            scene.findings.causes[sighting.id] = row.cause(scene, sighting)
+        scene.note(sighting)
+
+
+def _open(scene: Scene, sighting: Sighting) -> Cause:
+    call = scene.matching.opened_by.get(sighting.id)
+    if call is not None:
+        scene.findings.sent.setdefault(call.id, []).append(sighting.id)
+        return by_call(call, "SYN, active open", scene.confidence(sighting.half))
+    return _unrecorded(scene, sighting.half, "SYN, active open")
+
+
+def _unrecorded(scene: Scene, half: Half, what: str) -> Cause:
+    """Only a call sends this, but none was recorded: the process was not watched."""
+    if half.socket is not None:
+        return unknown(f"{what}: no recorded call of this socket accounts for it")
+    return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)
+
+
+def _accepting(scene: Scene, sighting: Sighting) -> Cause:
+    """SYN-ACK: the kernel answers a SYN, or its timer repeats the answer."""
+    side = scene.side(sighting.half)
+    syn = side.arrival
+    asked_again = syn is not None and (side.last is None or syn.id > side.last.id)
+    if syn is not None and "S" in syn.segment.flags and (asked_again or not sighting.original):
+        again = " again" if sighting.original and not syn.fresh else ""
+        return reply_to(syn, f"SYN-ACK{again}, passive open", scene.by_order())
+    if sighting.original is None:
+        return reply_to(None, "SYN-ACK, passive open (its SYN was not seen)", Confidence.LIKELY)
+    return Cause(
+        CauseKind.TIMER,
+        "SYN-ACK sent again: the handshake's last ACK did not count",
+        scene.by_order(),
+        segment=sighting.original.id,
+    )
+
+
+def _again(scene: Scene, sighting: Sighting) -> Cause:
+    """A retransmission goes back to the call that put the bytes, SYN or FIN there first."""
+    original = sighting.original
+    assert original is not None
+    first = scene.findings.causes.get(original.id)
+    for call in _owners(scene, sighting):
+        scene.findings.retransmitted.setdefault(call.id, []).append(sighting.id)
+    call_id = first.call if first and first.kind is not CauseKind.REPLY else None
+    kind, reason = _why_again(scene, sighting)
+    return Cause(kind, reason, scene.by_order(), call=call_id, segment=original.id)
+
+
+def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
+    side = scene.side(sighting.half)
+    if "S" in sighting.segment.flags:
+        return CauseKind.TIMER, "SYN sent again: no answer yet"
+    arrival = side.arrival
+    latest = side.last is None or (arrival is not None and arrival.id > side.last.id)
+    asks = arrival is not None and latest and arrival.ack == sighting.seq
+    sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
+    if asks and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
+        return CauseKind.REPLY, "sent again: duplicate ACKs say it is missing"
+    if scene.side(sighting.other).window == 0:
+        return CauseKind.TIMER, "sent again as a window probe"
+    what = "FIN" if "F" in sighting.segment.flags and not sighting.segment.length else "data"
+    return CauseKind.TIMER, f"{what} sent again: not acknowledged in time"
+
+
+def _owners(scene: Scene, sighting: Sighting) -> list[Call]:
+    """The calls whose SYN, bytes or FIN a segment carries."""
+    segment = sighting.segment
+    owners: list[Call] = []
+    if "S" in segment.flags:
+        opener = scene.matching.opened_by.get(sighting.half.syns[0].id)
+        owners += [opener] if opener else []
+    if segment.length:
+        first = sighting.seq + ("S" in segment.flags)
+        owners += scene.streams[sighting.half].senders(first, first + segment.length)
+    if "F" in segment.flags:
+        life = scene.life(sighting.half)
+        closer = closing_call(scene, life) if life else None
+        owners += [closer] if closer else []
+    return owners
+
+
+def closing_call(scene: Scene, life: SocketLife) -> Call | None:
+    """The call that ended the sending direction: the first shutdown for writing, or what gave
+    up the socket's last descriptor (shutdown(2), close(2))."""
+    for call in life.calls:
+        if call.name == "shutdown" and not call.failed and call.args.get("how") != "SHUT_RD":
+            return call
+    return scene.calls.get(life.closed_by) if life.closed_by is not None else None
+
+
+def _push(scene: Scene, sighting: Sighting) -> Cause:
+    """New bytes, a FIN, or both: sends by their offsets, the FIN by the descriptor's life."""
+    segment, half = sighting.segment, sighting.half
+    what = _what(sighting)
+    life = scene.life(half)
+    if life is None:
+        return _unrecorded(scene, half, what)
+    owners = _owners(scene, sighting)
+    if not owners:
+        if "F" in segment.flags and life.closed_ns is not None:
+            return by_call(None, f"{what}: its process ended", Confidence.LIKELY)
+        return unknown(f"{what}: no recorded call of this socket accounts for it")
+    late = [call for call in owners if call.entered_ns > segment.time_ns + SLACK_NS]
+    if late:
+        return unknown(f"{what}: the call that should account for it came later")
+    for call in owners:
+        scene.findings.sent.setdefault(call.id, []).append(sighting.id)
+    first = owners[0]
+    if len(owners) > 1 and segment.length:
+        what += f", {len(owners)} calls in one segment"
+    cause = by_call(first, what, scene.confidence(half))
+    return _held_back(scene, sighting, owners[-1], cause)
+
+
+def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Cause:
+    """Bytes that left after their call had returned waited: for an ACK, for window, for Nagle."""
+    if call.returned_ns is None or sighting.time_ns <= call.returned_ns + HELD_BACK_NS:
+        return cause
+    release = scene.side(sighting.half).arrival
+    if release is None or release.time_ns < call.returned_ns:
+        return replace(cause, reason=f"{cause.reason}, sent later from the send buffer")
+    return replace(
+        cause, reason=f"{cause.reason}, held back until #{release.id} came", segment=release.id
+    )
+
+
+def _what(sighting: Sighting) -> str:
+    parts = []
+    if sighting.segment.length:
+        parts.append(f"data, {sighting.segment.length} bytes")
+    if "F" in sighting.segment.flags:
+        parts.append("FIN")
+    return " and ".join(parts) or "segment"
+
+
+def _probe(scene: Scene, sighting: Sighting) -> Cause:
+    life = scene.life(sighting.half)
+    options = {c.args.get("option") for c in life.calls} if life else set()
+    if scene.side(sighting.other).window == 0:
+        return Cause(CauseKind.TIMER, "probe of a closed window", scene.by_order())
+    confidence = scene.by_order() if "SO_KEEPALIVE" in options else Confidence.LIKELY
+    return Cause(CauseKind.TIMER, "keepalive probe", confidence)
+
+
+def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
+    """A segment with nothing in it but an ACK: an answer, or a window that a recv reopened."""
+    side, half = scene.side(sighting.half), sighting.half
+    if sighting.ack is None:
+        return unknown("an empty segment without ACK")
+    if sighting.ack > side.ack:
+        return _advance(scene, sighting)
+    if side.wanting is not None:
+        return reply_to(side.wanting, _why_repeated(side.wanting), scene.by_order())
+    if side.window not in (-1, sighting.segment.window):
+        return _window_update(scene, sighting, half)
+    return unknown("an ACK that acknowledges nothing new and changes nothing")
+
+
+def _advance(scene: Scene, sighting: Sighting) -> Cause:
+    """The ACK number moved: the answer to the newest arrival that it covers."""
+    side = scene.side(sighting.half)
+    covered = side.wanting
+    if covered is None or covered.end > (sighting.ack or 0):
+        covered = _carrier_up_to(sighting.other, sighting.ack or 0)
+    if covered is None:
+        return reply_to(None, "ACK of what the capture did not show", Confidence.LIKELY)
+    what = _acknowledged(covered)
+    if sighting.time_ns - covered.time_ns < DELAYED_ACK_NS:
+        return reply_to(covered, what, scene.by_order())
+    reader = reading(scene.matching.calls_of.get(sighting.half, []), sighting.time_ns)
+    if reader is not None:
+        cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
+        return replace(cause, call=reader.id)
+    return Cause(CauseKind.TIMER, f"{what}, delayed", Confidence.LIKELY, segment=covered.id)
+
+
+def _carrier_up_to(half: Half, offset: int) -> Sighting | None:
+    found = half.carrying(max(offset - 1, 0), offset)
+    if found:
+        return found[-1]
+    if half.fins and half.fin_at is not None and half.fin_at < offset:
+        return half.fins[0]
+    return half.syns[0] if half.syns and offset >= 1 else None
+
+
+def _acknowledged(covered: Sighting) -> str:
+    flags = covered.segment.flags
+    if "S" in flags:
+        return "ACK of SYN-ACK, handshake complete" if "A" in flags else "ACK of SYN"
+    if "F" in flags:
+        return "ACK of data and FIN" if covered.segment.length else "ACK of FIN"
+    return "ACK of data"
+
+
+def _why_repeated(arrival: Sighting) -> str:
+    if is_probe(arrival):
+        return "ACK of a probe"
+    if not arrival.fresh:
+        return "ACK again: the segment had come before"
+    return "ACK again: a segment before this one is missing"
+
+
+def _window_update(scene: Scene, sighting: Sighting, half: Half) -> Cause:
+    what = f"window update to {sighting.segment.window}"
+    reader = reading(scene.matching.calls_of.get(half, []), sighting.time_ns)
+    if reader is None:
+        return _unrecorded(scene, half, what)
+    scene.findings.sent.setdefault(reader.id, []).append(sighting.id)
+    return by_call(reader, f"{what}: recv made room", scene.confidence(half))
+
+
+def _is_reset(_: Scene, sighting: Sighting) -> bool:
+    return "R" in sighting.segment.flags
+
+
+def _is_syn_ack(_: Scene, sighting: Sighting) -> bool:
+    return "S" in sighting.segment.flags and "A" in sighting.segment.flags
+
+
+def _is_repeated(_: Scene, sighting: Sighting) -> bool:
+    return sighting.original is not None and not sighting.fresh and not is_probe(sighting)
+
+
+def _is_syn(_: Scene, sighting: Sighting) -> bool:
+    return "S" in sighting.segment.flags
+
+
+def _is_fresh(_: Scene, sighting: Sighting) -> bool:
+    return sighting.fresh
+
+
+def _is_probe(_: Scene, sighting: Sighting) -> bool:
+    return is_probe(sighting)
+
+
+def _always(_: Scene, __: Sighting) -> bool:
+    return True
+
+
+ROWS: tuple[Row, ...] = (
+    Row("reset", _is_reset, cause_of_reset, "RFC 9293 3.10.7"),
+    Row("syn-ack", _is_syn_ack, _accepting, "RFC 9293 3.5"),
+    Row("retransmission", _is_repeated, _again, "RFC 6298, RFC 5681 3.2"),
+    Row("syn", _is_syn, _open, "RFC 9293 3.10.1"),
+    Row("data-or-fin", _is_fresh, _push, "RFC 9293 3.10.2, 3.10.4"),
+    Row("probe", _is_probe, _probe, "RFC 9293 3.8.4, 3.8.6.1"),
+    Row("ack", _always, _acknowledge, "RFC 9293 3.10.7.4"),
+)

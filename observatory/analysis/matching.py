@@ -1,0 +1,299 @@
+"""Which socket is at each end of each conversation.
+
+An active open is found by its ports and by its SYN, which the kernel sends inside connect();
+a passive one by the names that accept() gave the new socket. Both are facts about endpoints
+and descriptor lifetimes. Where a port is not known, time alone picks, and the match says so.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from observatory.analysis.descriptors import ACCEPTING, Descriptors, SocketLife
+from observatory.analysis.wire import Conversation, Half, Sighting, Wire
+from observatory.model import Call, Endpoint, parse_address
+
+# The capture's clock and the caller's are the same, but a stamp is taken a little before or
+# after the event itself: two sights of one moment may differ by this much.
+SLACK_NS = 1_000_000
+FOREVER = 1 << 63
+
+# After these a socket that tries again starts from nothing (Linux tcp_reset, tcp_write_err).
+_ENDS_THE_ATTEMPT = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"})
+
+
+@dataclass(slots=True)
+class Matching:
+    """The join. ``conversation_of`` maps a call to the conversation its socket had when it was
+    made; ``calls_of`` is the reverse for one half; ``opened_by`` maps a SYN's segment id to
+    the call that sent it. ``tie_broken`` holds the halves whose socket time alone picked."""
+
+    conversation_of: dict[int, Conversation] = field(default_factory=dict)
+    half_of: dict[int, Half] = field(default_factory=dict)
+    calls_of: dict[Half, list[Call]] = field(default_factory=dict)
+    opened_by: dict[int, Call] = field(default_factory=dict)
+    accepted_by: dict[int, Call] = field(default_factory=dict)
+    tie_broken: set[Half] = field(default_factory=set)
+    listeners: Listeners = field(default_factory=lambda: Listeners(()))
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The time in which a socket listened at an endpoint."""
+
+    socket: int
+    endpoint: Endpoint
+    dual_stack: bool
+    from_ns: int
+    until_ns: int
+
+
+class Listeners:
+    """Listening sockets by port."""
+
+    def __init__(self, lives: Iterable[SocketLife]) -> None:
+        self._by_port: dict[int, list[Listening]] = {}
+        for life in lives:
+            listening = _listening(life)
+            if listening:
+                self._by_port.setdefault(listening.endpoint.port, []).append(listening)
+
+    def at(self, endpoint: Endpoint, time_ns: int) -> list[Listening]:
+        """Those that a SYN to ``endpoint`` at that time may have reached, exact address first."""
+        found = [
+            one
+            for one in self._by_port.get(endpoint.port, ())
+            if one.from_ns - SLACK_NS <= time_ns <= one.until_ns + SLACK_NS
+            and _covers(one, endpoint.address)
+        ]
+        return sorted(found, key=lambda one: one.endpoint.is_wildcard)
+
+
+def match(descriptors: Descriptors, wire: Wire) -> Matching:
+    """Join sockets with conversations; fills ``Half.socket`` and ``Conversation.listener``."""
+    lives = descriptors.sockets
+    result = Matching(listeners=Listeners(lives.values()))
+    opens = _Opens(wire)
+    answers = _Answers(wire)
+    for life in lives.values():
+        if life.is_tcp and life.listener is None:
+            _follow_active(life, opens, result)
+    _match_accepted(descriptors, answers, result)
+    for life in lives.values():
+        if life.created_by is None and life.is_tcp and life.calls:
+            _match_preexisting(life, answers, result)
+    for conversation in wire.conversations:
+        _find_listener(conversation, result)
+    return result
+
+
+def _listening(life: SocketLife) -> Listening | None:
+    listen = next((c for c in life.calls if c.name == "listen" and not c.failed), None)
+    if listen is None or not life.is_tcp:
+        return None
+    endpoint = local_endpoint(life, FOREVER)
+    if endpoint is None:
+        return None
+    only_v6 = any(c.args.get("option") == "IPV6_V6ONLY" and c.args.get("value") for c in life.calls)
+    until = life.close_end_ns or life.closed_ns or FOREVER
+    dual = endpoint.address == "::" and not only_v6
+    return Listening(life.id, endpoint, dual, listen.entered_ns, until)
+
+
+def _covers(one: Listening, address: str) -> bool:
+    if one.endpoint.address == address or one.dual_stack:
+        return True
+    return one.endpoint.is_wildcard and (":" in address) == (":" in one.endpoint.address)
+
+
+def local_endpoint(life: SocketLife, before_ns: int) -> Endpoint | None:
+    """The socket's own endpoint as its calls told it up to a time, as packets show it."""
+    found = None
+    for call in life.calls:
+        if call.entered_ns > before_ns:
+            break
+        told = _told_local(life, call)
+        if isinstance(told, Endpoint) and told.port:
+            found = told.on_the_wire()
+    return found
+
+
+def _told_local(life: SocketLife, call: Call) -> object:
+    if call.name in ACCEPTING and life.created_by != call.id:
+        return None  # accept() tells the new socket's names, not the listener's
+    if call.local is not None:
+        return call.local
+    if call.name in ("getsockname", "bind") and not call.failed:
+        return parse_address(call.args.get("address"))
+    return None
+
+
+class _Opens:
+    """First SYNs without ACK, by destination port, in time order; each is taken once."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._by_ports: dict[tuple[int, int], list[Sighting]] = {}
+        self._by_port: dict[int, list[Sighting]] = {}
+        self._times: dict[int, list[int]] = {}
+        self._taken: set[int] = set()
+        for conversation in wire.conversations:
+            for half in {conversation.client, conversation.server}:
+                if half.syns and "A" not in half.syns[0].segment.flags:
+                    syn = half.syns[0]
+                    ports = (syn.segment.src.port, syn.segment.dst.port)
+                    self._by_ports.setdefault(ports, []).append(syn)
+                    self._by_port.setdefault(ports[1], []).append(syn)
+        for port, syns in self._by_port.items():
+            syns.sort(key=lambda s: s.time_ns)
+            self._times[port] = [s.time_ns for s in syns]
+
+    def take(self, call: Call, local: Endpoint | None, peer: Endpoint) -> Sighting | None:
+        first, last = call.entered_ns - SLACK_NS, (call.returned_ns or FOREVER) + SLACK_NS
+        if local is not None:
+            candidates = self._by_ports.get((local.port, peer.port), [])
+        else:
+            begin = bisect_left(self._times.get(peer.port, []), first)
+            candidates = self._by_port.get(peer.port, [])[begin:]
+        for syn in candidates:
+            if syn.time_ns > last:
+                break
+            if syn.time_ns < first or syn.id in self._taken:
+                continue
+            if _agrees(peer, syn.segment.dst) and (not local or _agrees(local, syn.segment.src)):
+                self._taken.add(syn.id)
+                return syn
+        return None
+
+
+class _Answers:
+    """Conversations by (client, server), oldest first; each is accepted once."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._by_flow: dict[tuple[Endpoint, Endpoint], list[Conversation]] = {}
+        for conversation in wire.conversations:
+            flow = (conversation.client.sender, conversation.server.sender)
+            self._by_flow.setdefault(flow, []).append(conversation)
+
+    def accepted(self, client: Endpoint, server: Endpoint, by_ns: int) -> Conversation | None:
+        waiting = self._by_flow.get((client, server), [])
+        for index, conversation in enumerate(waiting):
+            if conversation.sightings[0].time_ns > by_ns + SLACK_NS:
+                break
+            # An attempt that never got its SYN-ACK cannot have been accepted.
+            if conversation.server.syns or not conversation.began_with_syn:
+                del waiting[: index + 1]
+                return conversation
+        return None
+
+    def any_between(self, one: Endpoint, other: Endpoint, at_ns: int) -> Conversation | None:
+        found = None
+        for flow in ((one, other), (other, one)):
+            for conversation in self._by_flow.get(flow, ()):
+                if conversation.sightings[0].time_ns <= at_ns + SLACK_NS or found is None:
+                    found = conversation
+        return found
+
+
+def _agrees(told: Endpoint, seen: Endpoint) -> bool:
+    """A wildcard address agrees with any: after a refused connect the kernel tells 0.0.0.0."""
+    return told.port == seen.port and (told.is_wildcard or told.address == seen.address)
+
+
+def _follow_active(life: SocketLife, opens: _Opens, result: Matching) -> None:
+    """Walk a socket's calls, changing its conversation at each connect that sent a SYN."""
+    current: Half | None = None
+    conversation: Conversation | None = None
+    attempt_over = False
+    for call in life.calls:
+        peer = opening_peer(call)
+        if call.name == "connect" and call.args.get("address") == "AF_UNSPEC":
+            _assign(call, conversation, current, result)
+            current = conversation = None
+            continue
+        if peer is not None:
+            local = _local_of_attempt(life, call)
+            syn = opens.take(call, local, peer)
+            if syn is not None:
+                conversation, current = syn.conversation, syn.half
+                current.socket = life.id
+                result.opened_by[syn.id] = call
+                if local is None:
+                    result.tie_broken.add(current)
+            elif attempt_over:
+                conversation = current = None
+            attempt_over = call.errno in _ENDS_THE_ATTEMPT
+        _assign(call, conversation, current, result)
+
+
+def opening_peer(call: Call) -> Endpoint | None:
+    """Where an active open goes: connect(), or a send that carries a Fast Open (tcp(7))."""
+    if call.name != "connect" and "MSG_FASTOPEN" not in str(call.args.get("flags")):
+        return None
+    peer = parse_address(call.args.get("address"))
+    return peer.on_the_wire() if isinstance(peer, Endpoint) else None
+
+
+def _local_of_attempt(life: SocketLife, call: Call) -> Endpoint | None:
+    if isinstance(call.local, Endpoint) and call.local.port:
+        return call.local.on_the_wire()
+    return local_endpoint(life, call.entered_ns)
+
+
+def _assign(
+    call: Call, conversation: Conversation | None, half: Half | None, result: Matching
+) -> None:
+    if conversation is None or half is None:
+        return
+    result.conversation_of[call.id] = conversation
+    result.half_of[call.id] = half
+    result.calls_of.setdefault(half, []).append(call)
+
+
+def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matching) -> None:
+    lives = [life for life in descriptors.sockets.values() if life.listener is not None]
+    for life in sorted(lives, key=lambda one: one.created_ns):
+        if not life.is_tcp or not life.calls:
+            continue
+        accept = life.calls[0]
+        client, server = accept.peer, accept.local
+        if not isinstance(client, Endpoint) or not isinstance(server, Endpoint):
+            continue
+        conversation = answers.accepted(
+            client.on_the_wire(), server.on_the_wire(), accept.returned_ns or FOREVER
+        )
+        if conversation is None:
+            continue
+        conversation.server.socket = life.id
+        conversation.listener = life.listener
+        result.accepted_by[conversation.id] = accept
+        for call in life.calls:
+            _assign(call, conversation, conversation.server, result)
+
+
+def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) -> None:
+    """A socket older than the trace: both its names, told by any call, find its conversation."""
+    for call in life.calls:
+        if isinstance(call.local, Endpoint) and isinstance(call.peer, Endpoint):
+            local, peer = call.local.on_the_wire(), call.peer.on_the_wire()
+            conversation = answers.any_between(local, peer, call.returned_ns or call.entered_ns)
+            if conversation is None:
+                return
+            half = conversation.client
+            if half.sender != local:
+                half = conversation.server
+            if half.socket is None:
+                half.socket = life.id
+                for other in life.calls:
+                    _assign(other, conversation, half, result)
+            return
+
+
+def _find_listener(conversation: Conversation, result: Matching) -> None:
+    if conversation.listener is not None or not conversation.began_with_syn:
+        return
+    first = conversation.sightings[0]
+    found = result.listeners.at(conversation.server.sender, first.time_ns)
+    if len(found) == 1 or (found and not found[0].endpoint.is_wildcard):
+        conversation.listener = found[0].socket

@@ -1,0 +1,179 @@
+"""Why a RST was sent: an abort by a call, the answer to a segment, or a timer that gave up.
+
+Linux sends two kinds that the wire tells apart. An active reset (tcp_send_active_reset) carries
+ACK and its own next number: a call or a timer of its socket sent it. A reply
+(tcp_v4_send_reset) to a segment that had ACK takes its number from there and carries no ACK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
+from observatory.analysis.wire import Sighting
+from observatory.model import Call, Cause, CauseKind, Confidence
+
+
+@dataclass(frozen=True, slots=True)
+class ResetRow:
+    """One mechanism. ``cause`` answers None where the row does not speak of the segment."""
+
+    mechanism: str
+    cause: Callable[[Scene, Sighting], Cause | None]
+    reference: str
+
+
+def cause_of_reset(scene: Scene, sighting: Sighting) -> Cause:
+    """The first mechanism of ``RESETS`` that accounts for the RST."""
+    causes = (row.cause(scene, sighting) for row in RESETS)
+    return next((c for c in causes if c), unknown("RST: nothing recorded accounts for it"))
+
+
+def lingers_zero(life: SocketLife) -> bool:
+    """The last SO_LINGER that was set asks for an abort (socket(7): on, with timeout 0)."""
+    values = [
+        call.args.get("value")
+        for call in life.calls
+        if call.name == "setsockopt" and call.args.get("option") == "SO_LINGER" and not call.failed
+    ]
+    last = values[-1] if values else None
+    return isinstance(last, (tuple, list)) and len(last) == 2 and bool(last[0]) and last[1] == 0
+
+
+def _is_active(sighting: Sighting, arrival: Sighting | None) -> bool:
+    """Carries ACK although the segment it might answer had one too: no reply looks so."""
+    answers_ackless = arrival is not None and arrival.ack is None
+    return sighting.ack is not None and not answers_ackless
+
+
+def _sent(scene: Scene, call: Call, sighting: Sighting, reason: str, sure: bool = True) -> Cause:
+    scene.findings.sent.setdefault(call.id, []).append(sighting.id)
+    confidence = scene.confidence(sighting.half) if sure else Confidence.LIKELY
+    return by_call(call, reason, confidence)
+
+
+def _nobody_listens(scene: Scene, sighting: Sighting) -> Cause | None:
+    arrival = scene.side(sighting.half).arrival
+    if arrival is None or "S" not in arrival.segment.flags or "A" in arrival.segment.flags:
+        return None
+    if sighting.half.syns and not scene.conversation.is_self_connected:
+        return None
+    at = sighting.segment.src
+    listening = scene.matching.listeners.at(at, arrival.time_ns)
+    reason = f"RST: {at} refuses the SYN" if listening else f"RST: nobody listens on {at}"
+    return reply_to(arrival, reason, scene.by_order())
+
+
+def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
+    life = scene.life(sighting.half)
+    if life is None or not ends_during(life, sighting.time_ns):
+        return None
+    if not _is_active(sighting, scene.side(sighting.half).arrival):
+        return None
+    call = scene.calls.get(life.closed_by) if life.closed_by is not None else None
+    name = f"{call.name}()" if call else "the end of its process"
+    unread = scene.streams[sighting.other].unread_at(life.closed_ns or sighting.time_ns)
+    if lingers_zero(life):
+        reason, sure = f"RST: {name} with SO_LINGER 0 aborts", True
+    elif unread > 0:
+        reason, sure = f"RST: {name} with {unread} bytes unread aborts", True
+    else:
+        reason, sure = f"RST: sent while {name} ended the socket", False
+    if call is None:
+        return by_call(None, reason, Confidence.LIKELY)
+    return _sent(scene, call, sighting, reason, sure)
+
+
+def _dissolving_connect(scene: Scene, sighting: Sighting) -> Cause | None:
+    for call in scene.matching.calls_of.get(sighting.half, []):
+        dissolves = call.name == "connect" and call.args.get("address") == "AF_UNSPEC"
+        if dissolves and during(call, sighting.time_ns):
+            return _sent(scene, call, sighting, "RST: connect() to AF_UNSPEC dissolves it")
+    return None
+
+
+def _closing_listener(scene: Scene, sighting: Sighting) -> Cause | None:
+    listener = scene.listener()
+    if sighting.half.socket is not None or listener is None:
+        return None
+    if sighting.half is not scene.conversation.server:
+        return None
+    reason = "the listener closed with this connection still in its queue"
+    if ends_during(listener, sighting.time_ns) and listener.closed_by is not None:
+        return _sent(scene, scene.calls[listener.closed_by], sighting, f"RST: {reason}")
+    for call in listener.calls:
+        if call.name == "shutdown" and during(call, sighting.time_ns):
+            return _sent(scene, call, sighting, f"RST: {reason}")
+    return None
+
+
+def _accept_queue_full(scene: Scene, sighting: Sighting) -> Cause | None:
+    """Linux tcp_check_req with tcp_abort_on_overflow: the handshake's last ACK is reset."""
+    listener = scene.listener()
+    arrival = scene.side(sighting.half).arrival
+    if listener is None or arrival is None or sighting.half.socket is not None:
+        return None
+    if sighting.half is not scene.conversation.server or not sighting.half.syns:
+        return None
+    still_open = listener.closed_ns is None or listener.closed_ns > sighting.time_ns
+    if not still_open or sighting.ack is not None or scene.conversation.establishing is None:
+        return None
+    reason = "RST: the accept queue was full (tcp_abort_on_overflow)"
+    return reply_to(arrival, reason, Confidence.LIKELY)
+
+
+def _for_no_connection(scene: Scene, sighting: Sighting) -> Cause | None:
+    arrival = scene.side(sighting.half).arrival
+    if arrival is None or _is_active(sighting, arrival):
+        return None
+    answers = arrival.ack is None or arrival.segment.ack == sighting.segment.seq
+    confidence = scene.by_order() if answers else Confidence.LIKELY
+    return reply_to(arrival, _why_no_connection(scene, sighting, arrival), confidence)
+
+
+def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> str:
+    life = scene.life(sighting.half)
+    what = "data" if arrival.segment.length else "a segment"
+    closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
+    if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:
+        return f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
+    if arrival.half.resets or sighting.half.resets:
+        return f"RST: {what} for a connection that was reset before"
+    if scene.conversation.began_with_syn and scene.conversation.handshake_done:
+        return f"RST: {what} for a connection that this end does not have any more"
+    return f"RST: {what} for no connection"
+
+
+def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
+    """Keepalive or TCP_USER_TIMEOUT ended a connection whose peer was silent (tcp(7))."""
+    half = sighting.half
+    arrival = scene.side(half).arrival
+    life = scene.life(half)
+    if life is None or not _is_active(sighting, arrival):
+        return None
+    options = {call.args.get("option") for call in life.calls}
+    last = scene.side(half).last
+    silent = last is not None and (arrival is None or arrival.id < last.id)
+    if silent and options & {"SO_KEEPALIVE", "TCP_USER_TIMEOUT"}:
+        return Cause(CauseKind.TIMER, "RST: the peer did not answer in time", Confidence.LIKELY)
+    return None
+
+
+def _unrecorded_abort(scene: Scene, sighting: Sighting) -> Cause | None:
+    if scene.life(sighting.half) is not None:
+        return None
+    return by_call(None, "RST: an abort (the call was not recorded)", Confidence.LIKELY)
+
+
+RESETS: tuple[ResetRow, ...] = (
+    ResetRow("nobody listens", _nobody_listens, "RFC 9293 3.10.7.1"),
+    ResetRow("aborting close", _aborting_close, "RFC 1122 4.2.2.13, RFC 2525 2.17, socket(7)"),
+    ResetRow("connect to AF_UNSPEC", _dissolving_connect, "connect(2), Linux tcp_disconnect"),
+    ResetRow("listener closed", _closing_listener, "Linux inet_csk_listen_stop"),
+    ResetRow("accept queue full", _accept_queue_full, "Linux tcp_check_req, tcp(7)"),
+    ResetRow("no connection", _for_no_connection, "RFC 9293 3.10.7.1"),
+    ResetRow("peer silent", _gave_up, "RFC 1122 4.2.3.6, RFC 5482"),
+    ResetRow("abort not recorded", _unrecorded_abort, "RFC 9293 3.10.5"),
+)

@@ -1,0 +1,137 @@
+"""What is known at one moment of a conversation, while its segments are gone through in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from observatory.analysis.descriptors import RECEIVING, Descriptors, SocketLife
+from observatory.analysis.matching import SLACK_NS, Matching
+from observatory.analysis.streams import Stream
+from observatory.analysis.wire import Conversation, Half, Sighting, is_probe
+from observatory.model import Call, Cause, CauseKind, Confidence
+
+
+@dataclass(slots=True, eq=False)
+class Side:
+    """One end as it stands: what it sent last, and which arrivals still want an answer.
+
+    ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet;
+    ``duplicate_acks`` counts the ACKs that arrived in a row for the same number.
+    """
+
+    last: Sighting | None = None
+    ack: int = 0
+    window: int = -1
+    arrival: Sighting | None = None
+    wanting: Sighting | None = None
+    duplicate_acks: int = 0
+    probes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Findings:
+    """Causes by segment id, and the segments that each call sent or had sent again."""
+
+    causes: dict[int, Cause] = field(default_factory=dict)
+    sent: dict[int, list[int]] = field(default_factory=dict)
+    retransmitted: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Scene:
+    """A conversation with all that is known of its sockets and calls."""
+
+    conversation: Conversation
+    streams: dict[Half, Stream]
+    matching: Matching
+    descriptors: Descriptors
+    calls: Mapping[int, Call]
+    have_calls: bool
+    lossy: bool
+    findings: Findings
+    sides: dict[Half, Side] = field(default_factory=dict)
+
+    def side(self, half: Half) -> Side:
+        return self.sides[half]
+
+    def life(self, half: Half) -> SocketLife | None:
+        return self.descriptors.sockets.get(half.socket) if half.socket is not None else None
+
+    def listener(self) -> SocketLife | None:
+        number = self.conversation.listener
+        return self.descriptors.sockets.get(number) if number is not None else None
+
+    def confidence(self, half: Half) -> Confidence:
+        """How sure a match by this half's descriptors and sequence numbers can be."""
+        weak = half in self.matching.tie_broken or self.streams[half].missing_sends
+        return Confidence.LIKELY if weak else Confidence.CERTAIN
+
+    def by_order(self) -> Confidence:
+        """How sure a conclusion can be that takes the latest arrival for the cause: a packet
+        that the capture lost may have been the real one."""
+        weak = self.lossy or self.conversation.gaps
+        return Confidence.LIKELY if weak else Confidence.CERTAIN
+
+    def note(self, sighting: Sighting) -> None:
+        """Step past a segment: its sender has spoken, its receiver has something to answer."""
+        half, other = sighting.half, sighting.other
+        sender, receiver = self.sides[half], self.sides[other]
+        sender.last = sighting
+        if sighting.ack is not None:
+            self._answered(sender, sighting)
+        self._arrived(receiver, sighting)
+
+    def _answered(self, sender: Side, sighting: Sighting) -> None:
+        ack = sighting.ack or 0
+        sender.ack = max(sender.ack, ack)
+        sender.window = sighting.segment.window
+        wanted = sender.wanting
+        if wanted is not None and (wanted.end <= ack or not wanted.fresh):
+            sender.wanting = None
+
+    def _arrived(self, receiver: Side, sighting: Sighting) -> None:
+        flags = sighting.segment.flags
+        previous = receiver.arrival
+        receiver.arrival = sighting
+        takes_space = sighting.end > sighting.seq and "R" not in flags
+        if takes_space or is_probe(sighting):
+            receiver.wanting = sighting
+        repeats_ack = previous is not None and previous.ack == sighting.ack and not takes_space
+        receiver.duplicate_acks = receiver.duplicate_acks + 1 if repeats_ack else 0
+
+
+def during(call: Call, time_ns: int) -> bool:
+    """The moment lies inside the call, or within a stamp's error of it."""
+    if time_ns < call.entered_ns - SLACK_NS:
+        return False
+    return call.returned_ns is None or time_ns <= call.returned_ns + SLACK_NS
+
+
+def ends_during(life: SocketLife, time_ns: int) -> bool:
+    """The moment lies inside the call, exit or death that ended the socket."""
+    if life.closed_ns is None or time_ns < life.closed_ns - SLACK_NS:
+        return False
+    return life.close_end_ns is None or time_ns <= life.close_end_ns + SLACK_NS
+
+
+def reading(calls: list[Call], time_ns: int) -> Call | None:
+    """The recv that took bytes at that moment: it freed buffer space there."""
+    for call in calls:
+        took = call.name in RECEIVING and call.result and call.returned_ns is not None
+        if took and during(call, time_ns) and abs((call.returned_ns or 0) - time_ns) <= SLACK_NS:
+            return call
+    return None
+
+
+def by_call(call: Call | None, reason: str, confidence: Confidence) -> Cause:
+    return Cause(CauseKind.CALL, reason, confidence, call=call.id if call else None)
+
+
+def reply_to(sighting: Sighting | None, reason: str, confidence: Confidence) -> Cause:
+    segment = sighting.id if sighting else None
+    return Cause(CauseKind.REPLY, reason, confidence, segment=segment)
+
+
+def unknown(reason: str) -> Cause:
+    return Cause(CauseKind.UNKNOWN, reason, Confidence.UNEXPLAINED)

@@ -1,0 +1,118 @@
+"""Bytes and calls: which offsets of a half's sequence space each send and recv stands for.
+
+A send that returned n put the next n bytes into the stream, in the order of the calls; a recv
+that returned n took the next n. Offsets count as the wire does, the first byte being 1.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.matching import SLACK_NS, Matching
+from observatory.analysis.wire import Conversation, Half
+from observatory.model import Call
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One half's bytes by the calls of its own socket (``sends``) and of the receiver's
+    (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
+    the wire shows more bytes than the sends account for."""
+
+    half: Half
+    sends: list[tuple[int, int, Call]] = field(default_factory=list)
+    reads: dict[int, tuple[int, int]] = field(default_factory=dict)
+    read_log: list[tuple[int, int]] = field(default_factory=list)
+    missing_sends: bool = False
+    sent_until: int = 1
+    read_until: int = 1
+
+    def senders(self, first: int, last: int) -> list[Call]:
+        """The calls whose bytes lie in [first, last), in stream order."""
+        index = max(bisect_right(self.sends, first, key=lambda send: send[0]) - 1, 0)
+        found = []
+        while index < len(self.sends) and self.sends[index][0] < last:
+            if self.sends[index][1] > first:
+                found.append(self.sends[index][2])
+            index += 1
+        return found
+
+    def taken_by(self, time_ns: int) -> int:
+        """The offset up to which the receiver's calls had taken bytes at that time."""
+        index = bisect_right(self.read_log, time_ns, key=lambda entry: entry[0])
+        return self.read_log[index - 1][1] if index else 1
+
+    def shown_by(self, time_ns: int) -> int:
+        """The offset up to which the wire had shown bytes without a hole at that time."""
+        until = 1
+        for first, last, carrier in zip(
+            self.half.starts, self.half.ends, self.half.carriers, strict=True
+        ):
+            if carrier.time_ns > time_ns or first > until:
+                break
+            until = last
+        return until
+
+    def unread_at(self, time_ns: int) -> int:
+        """Bytes that had arrived and that no recv had taken."""
+        return max(self.shown_by(time_ns) - self.taken_by(time_ns), 0)
+
+
+def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
+    """Both streams of a conversation (one, when a socket is connected to itself)."""
+    streams = {half: Stream(half) for half in (conversation.client, conversation.server)}
+    for half, stream in streams.items():
+        other = conversation.server if half is conversation.client else conversation.client
+        _enter_sends(stream, matching.calls_of.get(half, []))
+        _enter_reads(stream, matching.calls_of.get(other, []))
+    return streams
+
+
+def _enter_sends(stream: Stream, calls: list[Call]) -> None:
+    offset = 1
+    for call in sorted((c for c in calls if c.name in SENDING), key=lambda c: c.entered_ns):
+        taken = call.result if call.returned_ns is not None else call.args.get("length")
+        if call.failed or not isinstance(taken, int) or taken <= 0:
+            continue
+        stream.sends.append((offset, offset + taken, call))
+        offset += taken
+    stream.sent_until = offset
+    shown = stream.half.ends[-1] if stream.half.ends else 1
+    stream.missing_sends = shown > offset
+
+
+def _enter_reads(stream: Stream, calls: list[Call]) -> None:
+    reads = [c for c in calls if c.name in RECEIVING and c.result and c.result > 0]
+    inline = any(c.args.get("option") == "SO_OOBINLINE" and c.args.get("value") for c in calls)
+    urgent = urgent_offsets(stream.half)
+    offset = 1
+    for call in sorted(reads, key=lambda c: c.returned_ns or c.entered_ns):
+        flags = str(call.args.get("flags", ""))
+        size = call.result or 0
+        if "MSG_OOB" in flags:
+            mark = max((u for u, when in urgent.items() if when <= _latest(call)), default=offset)
+            stream.reads[call.id] = (mark, mark + 1)
+            continue
+        if not inline and offset in urgent:
+            offset += 1  # recv() in band steps over the urgent byte (tcp(7), SO_OOBINLINE)
+        stream.reads[call.id] = (offset, offset + size)
+        if "MSG_PEEK" not in flags:
+            offset += size
+            stream.read_log.append((call.returned_ns or call.entered_ns, offset))
+    stream.read_until = offset
+
+
+def _latest(call: Call) -> int:
+    return (call.returned_ns or call.entered_ns) + SLACK_NS
+
+
+def urgent_offsets(half: Half) -> dict[int, int]:
+    """Offsets of urgent bytes and when they were announced. Linux sends the pointer to the
+    byte after the urgent one (tcp(7), tcp_stdurg off), so the byte is one before it."""
+    return {
+        sighting.seq + sighting.segment.urgent - 1: sighting.time_ns
+        for sighting in half.carriers
+        if "U" in sighting.segment.flags
+    }
