@@ -1,0 +1,303 @@
+"""What this machine has of what the observatory uses, and the command that mends what it lacks.
+
+Every check is a function from a ``System`` (where it looks) to findings, so that tests can show
+it a machine that has nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from observatory.lab.probe import Probe, probe_private_network
+
+
+class Status(StrEnum):
+    """``note`` is neither good nor bad: a setting that changes what will be seen."""
+
+    OK = "ok"
+    MISSING = "missing"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's. ``needed``: without it nothing can be run. ``mend`` is a command
+    (or what to ask of whoever runs the container), None where there is nothing to mend."""
+
+    name: str
+    status: Status
+    detail: str
+    mend: str | None = None
+    needed: bool = False
+
+
+def read_text(path: str) -> str | None:
+    """A file's text without the blanks around it, None if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def version_of_program(path: str, argument: str) -> str:
+    """The first number with dots in what ``path argument`` prints."""
+    try:
+        said = subprocess.run(
+            [path, argument], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"but it does not start: {error}"
+    found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
+    return found.group() if found else "version unknown"
+
+
+def version_of_package(name: str) -> str | None:
+    """The installed version of a Python distribution, None if there is none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Where the checks look. Tests give other answers."""
+
+    read: Callable[[str], str | None] = read_text
+    which: Callable[[str], str | None] = field(
+        default=lambda name: shutil.which(
+            name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        )
+    )
+    program_version: Callable[[str, str], str] = version_of_program
+    package_version: Callable[[str], str | None] = version_of_package
+    probe: Callable[[], Probe] = probe_private_network
+    kernel: str = field(default_factory=lambda: f"{platform.system()} {platform.release()}")
+    superuser: bool = field(default_factory=lambda: os.geteuid() == 0)
+
+
+def examine(system: System | None = None) -> tuple[Finding, ...]:
+    """Every finding, in the order in which they are to be read."""
+    system = system or System()
+    return tuple(finding for check in CHECKS for finding in check(system))
+
+
+def can_run(findings: Sequence[Finding]) -> bool:
+    """Whether a behaviour can be run at all."""
+    return not any(finding.needed and finding.status is Status.MISSING for finding in findings)
+
+
+def document(findings: Sequence[Finding]) -> dict[str, object]:
+    """The findings as ``doctor --json`` prints them."""
+    return {"can_run": can_run(findings), "findings": [asdict(finding) for finding in findings]}
+
+
+MARKS: Mapping[Status, str] = {Status.OK: "ok", Status.MISSING: "MISSING", Status.NOTE: "note"}
+
+
+def render(findings: Sequence[Finding]) -> str:
+    """The findings as lines of text, each followed by what mends it."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{MARKS[finding.status]:8} {finding.name}: {finding.detail}")
+        if finding.mend and finding.status is not Status.OK:
+            lines.append(f"{'':8}   {finding.mend}")
+    verdict = (
+        "Behaviours can be run here."
+        if can_run(findings)
+        else "No behaviour can be run here until the above is mended."
+    )
+    return "\n".join([*lines, "", verdict]) + "\n"
+
+
+def check_kernel(system: System) -> Iterator[Finding]:
+    if system.kernel.startswith("Linux"):
+        yield Finding("kernel", Status.OK, system.kernel)
+    else:
+        detail = f"{system.kernel}: namespaces and packet sockets are Linux's"
+        yield Finding("kernel", Status.MISSING, detail, "run it on Linux", needed=True)
+
+
+def check_namespace(system: System) -> Iterator[Finding]:
+    """The private namespace is tried, not deduced: settings say only why it was refused."""
+    what = "network namespace" if system.superuser else "user and network namespace"
+    probe = system.probe()
+    if probe.namespace:
+        yield Finding(what, Status.OK, "a run has a private network")
+        yield from _capture_inside(probe)
+        return
+    detail, mend = _why_refused(system)
+    yield Finding(what, Status.MISSING, detail, mend, needed=True)
+
+
+def _capture_inside(probe: Probe) -> Iterator[Finding]:
+    if not probe.capture:
+        yield Finding("capture", Status.MISSING, probe.error, IN_A_CONTAINER, needed=True)
+    elif "TPACKET_V3" in probe.method:
+        yield Finding("capture", Status.OK, "TPACKET_V3 ring")
+    else:
+        detail = f"no TPACKET_V3 ring, but {probe.method}: fine below 100,000 packets/s"
+        yield Finding("capture", Status.NOTE, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A setting that refuses user namespaces when it has this value."""
+
+    path: str
+    value: str
+    detail: str
+    mend: str
+
+
+REFUSALS = (
+    Refusal(
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "user.max_user_namespaces is 0",
+        "sudo sysctl -w user.max_user_namespaces=10000",
+    ),
+    Refusal(
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "Debian's kernel.unprivileged_userns_clone is 0",
+        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    Refusal(
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor restricts unprivileged user namespaces (Ubuntu 23.10 and later)",
+        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+IN_A_CONTAINER = (
+    "docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined …"
+)
+
+
+def _why_refused(system: System) -> tuple[str, str]:
+    """Why, as far as it can be known, and what mends it."""
+    if system.superuser:
+        return "root here lacks CAP_SYS_ADMIN, as in a container", IN_A_CONTAINER
+    for refusal in REFUSALS:
+        if system.read(refusal.path) == refusal.value:
+            return refusal.detail, f"{refusal.mend}   (or: sudo observatory run NAME)"
+    status = system.read("/proc/self/status") or ""
+    if re.search(r"^Seccomp:\s*2", status, re.MULTILINE):
+        return "a seccomp filter refuses it, as in a container", IN_A_CONTAINER
+    return "the kernel refuses it and no setting says why", "sudo observatory run NAME"
+
+
+CAP_NET_RAW = 13
+
+
+def check_host_capture(system: System) -> Iterator[Finding]:
+    """Only --host needs it: a private namespace brings the capability with it."""
+    status = system.read("/proc/self/status") or ""
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    if found and int(found.group(1), 16) >> CAP_NET_RAW & 1:
+        yield Finding("capture on the host (--host)", Status.OK, "CAP_NET_RAW")
+    else:
+        detail = "no CAP_NET_RAW; private runs do not need it"
+        yield Finding(
+            "capture on the host (--host)", Status.NOTE, detail, "sudo observatory run NAME --host"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that something uses, and the Debian package that has it."""
+
+    name: str
+    argument: str
+    use: str
+    package: str
+
+
+PROGRAMS = (
+    Program("tshark", "--version", "`observatory check` compares with it", "tshark"),
+    Program("nft", "--version", "behaviours with a firewall of their own", "nftables"),
+    Program("strace", "--version", "to set beside a report", "strace"),
+)
+PACKAGES = ("scapy", "pyroute2", "msgspec", "pyshark")
+
+
+def check_programs(system: System) -> Iterator[Finding]:
+    for program in PROGRAMS:
+        path = system.which(program.name)
+        if path:
+            version = system.program_version(path, program.argument)
+            yield Finding(program.name, Status.OK, f"{version}, {path}")
+        else:
+            mend = f"sudo apt-get install {program.package}"
+            yield Finding(program.name, Status.MISSING, f"used: {program.use}", mend)
+
+
+def check_packages(system: System) -> Iterator[Finding]:
+    for name in PACKAGES:
+        version = system.package_version(name)
+        needed = name != "pyshark"
+        if version:
+            yield Finding(name, Status.OK, version)
+        else:
+            mend = f"python3 -m pip install {name}"
+            yield Finding(name, Status.MISSING, "a Python package", mend, needed=needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A kernel setting, the kernel's own default, and what another value changes."""
+
+    name: str
+    default: str
+    changes: str
+
+
+SETTINGS = (
+    Setting("net.ipv4.tcp_syn_retries", "6", "how long connect() tries before ETIMEDOUT"),
+    Setting("net.ipv4.tcp_synack_retries", "5", "how long a half-open request is kept"),
+    Setting("net.ipv4.tcp_syn_linear_timeouts", "4", "SYNs a second apart before backing off"),
+    Setting("net.ipv4.tcp_abort_on_overflow", "0", "a full accept queue answers with RST"),
+    Setting("net.ipv4.tcp_fastopen", "1", "whether SYNs may carry data (2: listeners too)"),
+    Setting("net.ipv4.tcp_tw_reuse", "2", "whether connect() takes a port in TIME-WAIT"),
+    Setting("net.ipv4.tcp_syncookies", "1", "what a full SYN queue does"),
+    Setting("net.ipv4.tcp_timestamps", "1", "whether segments carry timestamps"),
+    Setting("net.ipv4.ip_local_port_range", "32768\t60999", "the ephemeral ports"),
+    Setting("net.ipv4.ip_unprivileged_port_start", "1024", "the ports only root may bind"),
+    Setting("net.core.somaxconn", "4096", "the longest accept queue whatever the backlog"),
+)
+
+
+def check_settings(system: System) -> Iterator[Finding]:
+    """Differences from the kernel's defaults matter with --host; a new network namespace starts
+    from the defaults again."""
+    for setting in SETTINGS:
+        value = system.read("/proc/sys/" + setting.name.replace(".", "/"))
+        if value is None:
+            yield Finding(setting.name, Status.NOTE, f"not in this kernel ({setting.changes})")
+        elif value.split() == setting.default.split():
+            yield Finding(setting.name, Status.OK, f"{' '.join(value.split())}, the default")
+        else:
+            default = " ".join(setting.default.split())
+            detail = f"{' '.join(value.split())}, not {default}: {setting.changes}"
+            mend = f'sudo sysctl -w {setting.name}="{default}"   (matters only with --host)'
+            yield Finding(setting.name, Status.NOTE, detail, mend)
+
+
+CHECKS: tuple[Callable[[System], Iterator[Finding]], ...] = (
+    check_kernel,
+    check_namespace,
+    check_host_capture,
+    check_packages,
+    check_programs,
+    check_settings,
+)
