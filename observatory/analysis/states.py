@@ -183,6 +183,7 @@ def _unsettled(side: _Side, peer: _Side) -> bool:
     """Whether a mere ACK could still change the path of ``side``."""
     return (
         side.path[-1] in _WAITING
+        or (len(side.path) == 1 and side.path[0] == CLOSED)
         or side.proven != len(side.path)
         or (peer.fin is not None and not side.peer_fin_received)
     )
