@@ -1,0 +1,374 @@
+"""Actors: what a behaviour's processes are played with.
+
+An actor is one process in one role. Its sockets are journaled; what it says to other actors goes
+over the blackboard; nothing it waits for is waited for by sleeping.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from socket import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    IPPROTO_RAW,
+    SOCK_RAW,
+    SOCK_STREAM,
+)
+from socket import socket as plain_socket
+from typing import Any, NoReturn
+
+from observatory.errors import ScenarioFailed
+from observatory.lab import kernel
+from observatory.lab.board import Board
+from observatory.sources import instrumented, waiting
+from observatory.sources.instrumented import InstrumentedSocket
+from observatory.sources.journal import FOLDER_VARIABLE, ROLE_VARIABLE, Journal
+
+Part = Callable[["Actor"], object]
+
+BOARD_VARIABLE = "OBSERVATORY_BOARD"
+PATIENCE_S = 10.0  # how long an actor waits for another before it says for what
+FAILED = 70  # exit status of an actor whose part raised (EX_SOFTWARE)
+_LOOK_AGAIN_S = 0.0003
+
+
+class Actor:
+    """One process of a play.
+
+    ``role`` is its name in the report, ``folder`` a directory for the files of this play alone
+    (Unix sockets, files to send).
+    """
+
+    def __init__(self, role: str, folder: Path, journal: Journal, board: Board) -> None:
+        self.role = role
+        self.folder = folder
+        self.journal = journal
+        self.board = board
+        self._children = 0
+        board.tell(_pid_of(role), os.getpid())
+
+    @classmethod
+    def resume(cls) -> Actor:
+        """The actor that called :meth:`execute` with this program, from the environment."""
+        role = os.environ[ROLE_VARIABLE]
+        journal = Journal(os.environ[FOLDER_VARIABLE], role, " ".join(sys.argv))
+        board = Board(Path(os.environ[BOARD_VARIABLE]))
+        return cls(role, board.path.parent / "files", journal, board)
+
+    @property
+    def pid(self) -> int:
+        """This process's number."""
+        return os.getpid()
+
+    # Sockets.
+
+    def socket(
+        self,
+        family: int = AF_INET,
+        type: int = SOCK_STREAM,
+        proto: int = 0,
+    ) -> InstrumentedSocket:
+        """A journaled socket: ``socket.socket(family, type, proto)``."""
+        return InstrumentedSocket(family, type, proto, journal=self.journal)
+
+    def adopt(
+        self,
+        fd: int,
+        family: int = AF_INET,
+        type: int = SOCK_STREAM,
+        proto: int = 0,
+    ) -> InstrumentedSocket:
+        """A journaled socket on a descriptor that is there already (inherited over exec), or
+        that was once: calls on it then fail with EBADF, and it must end with ``detach()``."""
+        return InstrumentedSocket(family, type, proto, fileno=fd, journal=self.journal)
+
+    def socketpair(
+        self, family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0
+    ) -> tuple[InstrumentedSocket, InstrumentedSocket]:
+        """Two connected journaled sockets."""
+        return instrumented.socketpair(family, type, proto, journal=self.journal)
+
+    def poll(
+        self,
+        fds: Iterable[tuple[Any, int]],
+        seconds: float | None = None,
+        interruptible: bool = False,
+    ) -> list[tuple[int, int]]:
+        """Wait for events on ``(socket, mask)`` pairs: the ``(fd, events)`` that are ready."""
+        pairs = [(waiting.descriptor(item), mask) for item, mask in fds]
+        return waiting.poll(self.journal, pairs, seconds, interruptible)
+
+    def select(
+        self,
+        read: Iterable[Any],
+        write: Iterable[Any] = (),
+        exceptional: Iterable[Any] = (),
+        seconds: float | None = None,
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """``select.select``, journaled."""
+        return waiting.select(self.journal, read, write, exceptional, seconds)
+
+    def unused_port(
+        self,
+        family: int = AF_INET,
+        type: int = SOCK_STREAM,
+        address: str | None = None,
+    ) -> int:
+        """A port that nobody has now; how it was found is not journaled."""
+        host = address or ("::1" if family == AF_INET6 else "127.0.0.1")
+        with plain_socket(family, type) as probe:
+            probe.bind((host, 0))
+            return int(probe.getsockname()[1])
+
+    def craft(self, packet: Any) -> None:
+        """Send an IPv4 packet made with scapy (see :meth:`scapy`) through a raw socket.
+
+        Needs a ``privileged`` role. The raw socket's calls are journaled as any other's.
+        """
+        with self.socket(AF_INET, SOCK_RAW, IPPROTO_RAW) as raw:
+            raw.sendto(bytes(packet), (packet.dst, 0))
+
+    @staticmethod
+    def scapy() -> Any:
+        """scapy's IPv4 layers (``.IP``, ``.TCP``, ``.UDP``, ``.ICMP``), loaded in 0.2 s."""
+        import scapy.layers.inet
+
+        return scapy.layers.inet
+
+    # The other actors.
+
+    def tell(self, name: str, value: Any = True) -> None:
+        """Write a value on the blackboard."""
+        self.board.tell(name, value)
+
+    def ask(self, name: str, seconds: float = PATIENCE_S) -> Any:
+        """A value of the blackboard, as soon as another actor told it."""
+        return self.board.ask(name, seconds)
+
+    def when_blocked(self, role: str, call: str = "", seconds: float = PATIENCE_S) -> None:
+        """Wait until ``role`` sits inside a blocking socket call (one whose name begins with
+        ``call``): its journal says entered, and the kernel says asleep.
+
+        Raises ScenarioFailed after ``seconds``.
+        """
+        pid = self.ask(_pid_of(role), seconds)
+        self._until(
+            lambda: _blocked(self.journal.folder / f"{pid}.calls", pid, call),
+            f"{role} blocked in {call or 'a call'}",
+            seconds,
+        )
+
+    def when_ended(self, role: str, seconds: float = PATIENCE_S) -> None:
+        """Wait until the process of ``role`` has ended and its descriptors are closed.
+
+        Raises ScenarioFailed after ``seconds``.
+        """
+        pid = self.ask(_pid_of(role), seconds)
+        self._until(lambda: _state(pid) in "ZX", f"{role} ended", seconds)
+
+    @staticmethod
+    def _until(condition: Callable[[], bool], what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ScenarioFailed(f"waited {seconds:g} s in vain: {what}")
+            time.sleep(_LOOK_AGAIN_S)
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        """Sleep. Only to let a timer of the kernel pass; to wait for another actor, ask."""
+        time.sleep(seconds)
+
+    # Signals and limits.
+
+    def on_signal(self, number: int, handler: Callable[[], object] | None = None) -> None:
+        """Handle a signal, by doing nothing unless ``handler`` is given: blocking calls of
+        ``interruptible`` sockets then end with EINTR."""
+        signal.signal(number, lambda *_: handler() if handler else None)
+
+    def default_signal(self, number: int) -> None:
+        """Let a signal do what the kernel does by default (SIGPIPE: kill)."""
+        signal.signal(number, signal.SIG_DFL)
+
+    def alarm(self, seconds: float) -> None:
+        """Send this process SIGALRM after ``seconds``; 0 calls it off."""
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    @staticmethod
+    def limit_descriptors(count: int) -> None:
+        """Let this process have descriptors below ``count`` only: then EMFILE."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+    # Processes.
+
+    def fork(self, part: Part, role: str = "child") -> int:
+        """Fork a child that plays ``part(child_actor)`` and exits; its pid.
+
+        The child has every descriptor that this process has. Its role is this one's with a
+        number (``server.1``), or ``role`` if given.
+        """
+        self._children += 1
+        child_role = f"{self.role}.{self._children}" if role == "child" else role
+        number = self.journal.entered("fork", None, {})
+        _flush()
+        try:
+            pid = os.fork()
+        except OSError as failure:
+            self.journal.returned(number, None, failure.errno or 0)
+            raise
+        if pid == 0:
+            _begin_child(self, child_role, part)
+        self.journal.returned(number, pid)
+        return pid
+
+    def wait(self, pid: int) -> int:
+        """Wait for a child to end: its exit status, or minus the signal that killed it."""
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        note_end(self.journal, pid, code)
+        return code
+
+    def kill(self, whom: int | str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a process, by pid or by role."""
+        pid = self.ask(_pid_of(whom)) if isinstance(whom, str) else whom
+        args = {"pid": pid, "signal": signal.Signals(number).name}
+        call = self.journal.entered("kill", None, args)
+        try:
+            os.kill(pid, number)
+        except OSError as failure:
+            self.journal.returned(call, None, failure.errno or 0)
+            raise
+        self.journal.returned(call, 0)
+
+    def exit(self, status: int = 0) -> NoReturn:
+        """End this process here and now: nothing is closed but by the kernel (_exit(2))."""
+        self._leave(status, sited=True)
+
+    def _leave(self, status: int, sited: bool) -> NoReturn:
+        _flush()
+        self.journal.entered("exit", None, {"status": status}, sited)
+        os._exit(status)
+
+    def execute(self, argv: Sequence[object]) -> NoReturn:
+        """Become another program; descriptors that are close-on-exec are closed by that
+        (``set_inheritable(True)`` keeps one). A program made with :meth:`program` journals on."""
+        words = [str(word) for word in argv]
+        path = shutil.which(words[0]) or words[0]
+        environment = {
+            **os.environ,
+            FOLDER_VARIABLE: str(self.journal.folder),
+            ROLE_VARIABLE: self.role,
+            BOARD_VARIABLE: str(self.board.path),
+        }
+        _flush()
+        number = self.journal.entered("execve", None, {"path": path, "argv": words})
+        try:
+            os.execve(path, words, environment)
+        except OSError as failure:
+            self.journal.returned(number, None, failure.errno or 0)
+            raise
+
+    @staticmethod
+    def program(function: str, *arguments: object) -> list[str]:
+        """The argument list of a program that runs ``module:function(actor, *arguments)``, the
+        arguments as text, in a Python of its own: for :meth:`execute`."""
+        words = [str(argument) for argument in arguments]
+        return [sys.executable, "-m", "observatory.lab.executed", function, *words]
+
+
+def play_part(actor: Actor, part: Part) -> NoReturn:
+    """Play ``part`` and end the process. What it raises is told on the blackboard."""
+    status = 0
+    try:
+        part(actor)
+    except SystemExit as request:
+        status = request.code if isinstance(request.code, int) else int(bool(request.code))
+    except BaseException as failure:
+        where = _last_line_of_play(failure)
+        text = "".join(traceback.format_exception(failure))
+        actor.tell(
+            "failure", {"role": actor.role, "line": where, "what": repr(failure), "text": text}
+        )
+        status = FAILED
+    actor._leave(status, sited=False)
+
+
+def note_end(journal: Journal, pid: int, code: int) -> None:
+    """Journal the end of a process, from its exit code (negative: a signal)."""
+    name = signal.Signals(-code).name if code < 0 else None
+    journal.process_ended(pid, None if code < 0 else code, name)
+
+
+def _begin_child(parent: Actor, role: str, part: Part) -> NoReturn:
+    try:
+        kernel.prctl(kernel.PR_SET_NAME, role.encode())
+        parent.journal.after_fork(role, role)
+        child = Actor(role, parent.folder, parent.journal, parent.board)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(FAILED)
+    play_part(child, part)
+
+
+def _pid_of(role: str) -> str:
+    return f"pid of {role}"
+
+
+def _flush() -> None:
+    """Unwritten output must neither be lost by _exit nor written twice by a fork."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _last_line_of_play(failure: BaseException) -> str:
+    """``file:line`` of the innermost frame that is not the lab's own."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(failure.__traceback__)
+        if "/observatory/lab/" not in frame.filename
+        and "/observatory/sources/" not in frame.filename
+    ]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does (S asleep, Z ended); X if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _blocked(path: Path, pid: int, call: str) -> bool:
+    before = _open_call(path)
+    if not before or not before.startswith(call) or _state(pid) not in "SD":
+        return False
+    return _open_call(path) == before
+
+
+def _open_call(path: Path) -> str:
+    """The name of the call that the last record of a journal enters; '' if it is no entry."""
+    import json
+
+    try:
+        with path.open("rb") as journal:
+            journal.seek(0, os.SEEK_END)
+            journal.seek(max(0, journal.tell() - 4096))
+            lines = journal.read().split(b"\n")
+    except OSError:
+        return ""
+    if len(lines) < 2 or lines[-1] or not lines[-2].startswith(b'["e",'):
+        return ""
+    return str(json.loads(lines[-2])[3])

@@ -1,0 +1,61 @@
+"""prctl, unshare and capset, which Python 3.11 does not offer."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+CAP_NET_ADMIN = 12
+CAP_NET_RAW = 13
+
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces (unshare(2)). Raises OSError."""
+    _check(_libc.unshare(flags))
+
+
+def prctl(option: int, argument: int | bytes = 0) -> None:
+    """prctl(2) with one argument. Raises OSError."""
+    value = ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    _check(_libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def set_capabilities(kept: frozenset[int]) -> None:
+    """Make ``kept`` the permitted and effective capabilities, and none inheritable (capset(2)).
+
+    Raises OSError if one of them is not permitted now.
+    """
+    words = [0, 0]
+    for capability in kept:
+        words[capability // 32] |= 1 << (capability % 32)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(words[0], words[0], 0, words[1], words[1], 0)
+    _check(_libc.capset(header, data))
+
+
+def last_capability() -> int:
+    """The highest capability number that this kernel knows."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        return int(file.read())

@@ -1,0 +1,437 @@
+"""The stage: where a behaviour's processes play, apart from the process that observes them.
+
+::
+
+    observer (unprivileged)            stage process                      actors
+    open_stage() ── forks ──────────▶  enters a private network,
+                                       sets what the behaviour asks,
+                 ◀── capture socket ── opens the capture there
+    go() ───────────────────────────▶  plays the behaviour ── forks ────▶ drop privileges, play
+    wait() ◀─── "ended" ─────────────  reaps them all      ◀───────────── end
+
+For the one who observes::
+
+    with open_stage(behaviour, opener=open_packet_socket) as stage:
+        capture = ...stage.capture_fd...        # a descriptor in the private network, or None
+        stage.go()
+        outcome = stage.wait()                  # Ctrl-C ends the play and keeps what was seen
+    outcome.calls, outcome.processes, outcome.defects, outcome.failure, outcome.interrupted
+
+``opener()`` runs in the stage process, inside the namespace, while it is privileged; it returns
+a socket (anything with ``fileno()``), whose descriptor the observer gets. When the observer is
+killed, the stage kills the actors and ends; the namespace goes with them.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import observatory.errors
+from observatory.errors import ObservatoryError, PermissionRefused, ScenarioFailed, UsageError
+from observatory.lab import kernel, namespace, privileges
+from observatory.lab.actor import Actor, Part, note_end, play_part
+from observatory.lab.board import Board
+from observatory.model import Call, Process
+from observatory.scenarios.catalogue import Behaviour
+from observatory.sources.journal import FIRST_DESCRIPTOR, Journal
+from observatory.sources.journal_reader import read_journals
+
+Opener = Callable[[], Any]
+
+_MESSAGE_SIZE = 1 << 20
+_SETTLE_S = 5.0  # how long the stage may take beyond its time limit to end the actors
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a play left behind.
+
+    ``failure`` is set when a process of the behaviour failed or the time was up: the calls until
+    then are there nonetheless. ``interrupted`` is True if the user ended it.
+    """
+
+    calls: tuple[Call, ...]
+    processes: tuple[Process, ...]
+    defects: tuple[str, ...]
+    failure: ScenarioFailed | None = None
+    interrupted: bool = False
+
+
+class Stage:
+    """What a behaviour is given: the place where its actors play."""
+
+    def __init__(self, behaviour: Behaviour, folder: Path, person: privileges.Person) -> None:
+        self._behaviour = behaviour
+        self._folder = folder
+        self._person = person
+        self._board = Board(folder / "board")
+        self._deadline = time.monotonic() + behaviour.time_limit
+        self.group = 0
+
+    @property
+    def folder(self) -> Path:
+        """A directory for the files of this play alone."""
+        return self._folder / "files"
+
+    def play(self, **parts: Part) -> None:
+        """Run each ``role=part`` in a process of its own, all started together; return when
+        they and their forked children have ended.
+
+        Raises ScenarioFailed if a part raised or the behaviour's time limit passed; the others
+        are then killed.
+        """
+        gate_out, gate_in = os.pipe()
+        self.group = 0
+        for role, part in parts.items():
+            pid = os.fork()
+            if pid == 0:
+                os.close(gate_in)
+                self._begin_actor(role, part, gate_out)
+            self.group = self.group or pid
+            os.setpgid(pid, self.group)
+        os.close(gate_out)
+        for role in parts:
+            self._board.ask(f"pid of {role}", self._left())
+        os.close(gate_in)
+        self._reap()
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _begin_actor(self, role: str, part: Part, gate: int) -> NoReturn:
+        """In the new process: take on the role, wait for the others, play."""
+        try:
+            with suppress(OSError):
+                os.setpgid(0, self.group)
+            stage = os.getppid()
+            gate = _only_standard_streams(gate)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            privileges.become(self._person, self._behaviour.keeps_privileges(role))
+            kernel.prctl(kernel.PR_SET_NAME, role.encode())
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != stage:
+                os._exit(0)
+            actor = Actor(
+                role, self.folder, Journal(self._folder / "journal", role, role), self._board
+            )
+            os.read(gate, 1)
+            os.close(gate)
+        except BaseException as failure:
+            text = traceback.format_exc()
+            self._board.tell(
+                "failure", {"role": role, "line": "", "what": repr(failure), "text": text}
+            )
+            os._exit(1)
+        play_part(actor, part)
+
+    def _reap(self) -> None:
+        """Wait for every process of the play, forked children too (the stage inherits them)."""
+        ends = Journal(self._folder / "journal", "", "")
+        try:
+            failure = self._reap_until_failure(ends)
+            if failure is not None:
+                self.end_all()
+                self._reap_rest(ends)
+                raise failure
+        finally:
+            ends.close()
+
+    def _reap_until_failure(self, ends: Journal) -> ScenarioFailed | None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return self._told_failure()
+            if pid:
+                note_end(ends, pid, os.waitstatus_to_exitcode(status))
+                failure = self._told_failure()
+                if failure is not None:
+                    return failure
+                continue
+            if self._left() == 0:
+                limit = self._behaviour.time_limit
+                return ScenarioFailed(
+                    f"{self._behaviour.name} was not done after {limit:g} s and was ended"
+                )
+            signal.sigtimedwait({signal.SIGCHLD}, min(1.0, self._left()))
+
+    def _told_failure(self) -> ScenarioFailed | None:
+        told = self._board.known().get("failure")
+        if told is None:
+            return None
+        return ScenarioFailed(
+            f"{self._behaviour.name}: {told['role']} failed at {told['line']}: "
+            f"{told['what']}\n{told['text']}"
+        )
+
+    def _reap_rest(self, ends: Journal) -> None:
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, 0)
+                note_end(ends, pid, os.waitstatus_to_exitcode(status))
+
+    def end_all(self) -> None:
+        """Kill every process of the play."""
+        if self.group:
+            with suppress(ProcessLookupError):
+                os.killpg(self.group, signal.SIGKILL)
+
+
+def _only_standard_streams(kept: int) -> int:
+    """Close what the actor inherited, so that its descriptors count from 3 as in a program of
+    its own, and send what it prints to stderr: stdout is for the report. ``kept``'s new number.
+    """
+    high = fcntl.fcntl(kept, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+    os.closerange(3, FIRST_DESCRIPTOR)
+    os.dup2(2, 1)
+    return high
+
+
+class OpenStage:
+    """The observer's side of a stage; see the module's head. Use it as a context manager.
+
+    ``capture_fd`` is the opener's socket, owned by the caller once taken; ``settings`` the kernel
+    settings in force there.
+    """
+
+    def __init__(
+        self, pid: int, control: socket.socket, folder: Path, behaviour: Behaviour
+    ) -> None:
+        self._pid: int | None = pid
+        self._control = control
+        self._folder = folder
+        self._behaviour = behaviour
+        self.capture_fd: int | None = None
+        self.settings: Mapping[str, str] = {}
+
+    def __enter__(self) -> OpenStage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _receive(self) -> dict[str, Any]:
+        """The stage's next message; empty if it is gone."""
+        size = array.array("i", [0]).itemsize
+        text, control, _, _ = self._control.recvmsg(_MESSAGE_SIZE, socket.CMSG_SPACE(size))
+        for level, kind, data in control:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self.capture_fd = array.array("i", data[:size])[0]
+                os.set_inheritable(self.capture_fd, False)
+        return json.loads(text) if text else {}
+
+    def prepare(self) -> None:
+        """Wait until the namespace and the capture socket are there (open_stage does it).
+
+        Raises what kept them away: PermissionRefused, UsageError, CaptureError.
+        """
+        message = self._receive()
+        _raise_told(message)
+        if "ready" not in message:
+            raise ScenarioFailed(f"the stage of {self._behaviour.name} ended before it was set up")
+        self.settings = message["settings"]
+
+    def go(self) -> None:
+        """Let the actors begin."""
+        self._control.send(b"go")
+
+    def fileno(self) -> int:
+        """Readable once the play has ended, for poll and select."""
+        return self._control.fileno()
+
+    def wait(self) -> Outcome:
+        """Wait for the play's end and read its journals.
+
+        A failure of the behaviour and Ctrl-C are told in the outcome, not raised.
+        """
+        interrupted = False
+        failure: ObservatoryError | None = None
+        try:
+            message = self._receive()
+            if "ended" not in message and "error" not in message:
+                message = {"error": "ScenarioFailed", "text": "its stage was killed"}
+        except KeyboardInterrupt:
+            interrupted, message = True, {}
+        self._end()
+        if "error" in message:
+            try:
+                _raise_told(message)
+            except ScenarioFailed as told:
+                failure = told
+        reading = read_journals(self._folder / "journal")
+        return Outcome(reading.calls, reading.processes, reading.defects, failure, interrupted)
+
+    def _end(self) -> None:
+        """End the stage process, and with it the actors; idempotent."""
+        if self._pid is None:
+            return
+        pid, self._pid = self._pid, None
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+    def close(self) -> None:
+        """End what still plays and remove its files. The capture socket stays the caller's."""
+        self._end()
+        self._control.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _raise_told(message: Mapping[str, Any]) -> None:
+    if "error" in message:
+        raise getattr(observatory.errors, message["error"])(message["text"])
+
+
+def open_stage(
+    behaviour: Behaviour, *, private: bool = True, opener: Opener | None = None
+) -> OpenStage:
+    """Set up a stage for ``behaviour``: in a private network, or on the host's own.
+
+    Returns when everything is ready for :meth:`OpenStage.go`. Raises UsageError if the behaviour
+    refuses the host's network, PermissionRefused, or what ``opener`` raised.
+    """
+    if not private and behaviour.host_refusal:
+        raise UsageError(
+            f"{behaviour.name} cannot be observed on the host's own network: "
+            f"{behaviour.host_refusal}. Run it without --host."
+        )
+    person = privileges.invoker()
+    folder = Path(tempfile.mkdtemp(prefix="observatory-"))
+    for name in ("journal", "files"):
+        (folder / name).mkdir(mode=0o700)
+    (folder / "board").touch(mode=0o600)
+    if person.uid != os.geteuid():
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, person.uid, person.gid)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    observer = os.getpid()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _run_stage(behaviour, folder, person, theirs, private, opener, observer)
+    theirs.close()
+    stage = OpenStage(pid, ours, folder, behaviour)
+    try:
+        stage.prepare()
+    except BaseException:
+        stage.close()
+        raise
+    return stage
+
+
+def _run_stage(
+    behaviour: Behaviour,
+    folder: Path,
+    person: privileges.Person,
+    control: socket.socket,
+    private: bool,
+    opener: Opener | None,
+    observer: int,
+) -> NoReturn:
+    """The stage process, from its fork to its end."""
+    status = 1
+    try:
+        _prepare_process()
+        if private:
+            namespace.enter_private_network()
+            namespace.write_settings(behaviour.sysctls)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)  # unshare() took it back
+        if os.getppid() != observer:
+            os._exit(1)
+        stage = Stage(behaviour, folder, person)
+        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(stage))
+        _send_ready(control, opener)
+        if control.recv(16) == b"go":
+            behaviour.play(stage)
+            _send(control, {"ended": True})
+            status = 0
+    except ObservatoryError as failure:
+        _send(control, {"error": type(failure).__name__, "text": str(failure)})
+    except PermissionError as failure:
+        text = f"opening the capture was refused ({failure.strerror}): run with sudo"
+        _send(control, {"error": PermissionRefused.__name__, "text": text})
+    except BaseException:
+        text = f"{behaviour.name}: {traceback.format_exc()}"
+        _send(control, {"error": ScenarioFailed.__name__, "text": text})
+    os._exit(status)
+
+
+def _prepare_process() -> None:
+    os.setsid()  # the terminal's Ctrl-C is the observer's to handle
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end_with_actors(stage: Stage) -> NoReturn:
+    stage.end_all()
+    os._exit(1)
+
+
+def _send_ready(control: socket.socket, opener: Opener | None) -> None:
+    message = {"ready": True, "settings": namespace.read_settings(namespace.RELEVANT_SETTINGS)}
+    opened = [] if opener is None else [opener()]
+    socket.send_fds(control, [json.dumps(message).encode()], [one.fileno() for one in opened])
+    for one in opened:
+        one.close()
+
+
+def _send(control: socket.socket, message: Mapping[str, Any]) -> None:
+    with suppress(OSError):
+        control.send(json.dumps(message).encode()[:_MESSAGE_SIZE])
+
+
+def main() -> None:
+    """``python -m observatory.lab.stage NAME``: run a behaviour and print what was journaled."""
+    from observatory.scenarios.catalogue import find
+
+    with open_stage(find(sys.argv[1])) as stage:
+        stage.go()
+        outcome = stage.wait()
+    roles = {process.pid: process.role for process in outcome.processes}
+    start = outcome.calls[0].entered_ns if outcome.calls else 0
+    for call in outcome.calls:
+        args = ", ".join(f"{name}={value}" for name, value in call.args.items())
+        took = (
+            "…" if call.returned_ns is None else f"{(call.returned_ns - call.entered_ns) // 1000}"
+        )
+        print(
+            f"{(call.entered_ns - start) // 1000:>9} {roles[call.pid]:<10} #{call.id:<3}"
+            f" fd={call.fd} {call.name}({args}) = {call.result} {call.errno or ''}"
+            f" [{took} µs] {call.local or ''} > {call.peer or ''}  {call.site or ''}"
+        )
+    for process in outcome.processes:
+        print(process)
+    for defect in outcome.defects:
+        print("defect:", defect)
+    if outcome.failure is not None:
+        sys.exit(str(outcome.failure))
+
+
+if __name__ == "__main__":
+    main()

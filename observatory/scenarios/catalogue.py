@@ -1,0 +1,128 @@
+"""The registry of behaviours. Importing this module is cheap; so must the behaviours' be.
+
+A behaviour is a function that takes a Stage and lets actors play on it::
+
+    @behaviour("connect-refused", section="4.3", title="connect() to a port nobody listens on",
+               summary="The server's kernel answers the SYN with RST, and connect() fails at once.")
+    def connect_refused(stage: Stage) -> None:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from observatory.errors import UsageError
+
+if TYPE_CHECKING:
+    from observatory.lab.stage import Stage
+
+Play = Callable[["Stage"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One behaviour of the catalogue.
+
+    ``section`` is the section of UNP volume 1. ``sysctls`` (name to value) are set in the private
+    namespace before the play. ``privileged`` lets actors keep CAP_NET_RAW and CAP_NET_ADMIN: all
+    (True), or those whose roles are named. ``needs_private`` is why it cannot be observed on the
+    host's own loopback, empty if it can. ``time_limit`` is in seconds. ``expects`` is for tests
+    only. ``slow`` marks those that wait for the kernel's own timers of seconds.
+    """
+
+    name: str
+    section: str
+    title: str
+    summary: str
+    play: Play
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    privileged: bool | tuple[str, ...] = False
+    needs_private: str = ""
+    time_limit: float = 30.0
+    slow: bool = False
+    expects: Any = None
+
+    @property
+    def host_refusal(self) -> str:
+        """Why it refuses to run on the host's own network; empty if it does not."""
+        if self.needs_private:
+            return self.needs_private
+        if self.sysctls:
+            return "it sets " + ", ".join(f"{name}={self.sysctls[name]}" for name in self.sysctls)
+        return ""
+
+    def keeps_privileges(self, role: str) -> bool:
+        """True if the actor ``role`` (or its forked children) crafts packets or repairs TCP."""
+        if isinstance(self.privileged, bool):
+            return self.privileged
+        return role in self.privileged
+
+
+_REGISTERED: dict[str, Behaviour] = {}
+
+
+def behaviour(
+    name: str,
+    *,
+    section: str,
+    title: str,
+    summary: str,
+    sysctls: Mapping[str, str] | None = None,
+    privileged: bool | Iterable[str] = False,
+    needs_private: str = "",
+    time_limit: float = 30.0,
+    slow: bool = False,
+    expects: Any = None,
+) -> Callable[[Play], Play]:
+    """Register the function below as behaviour ``name``. Raises ValueError if there is one."""
+
+    def register(play: Play) -> Play:
+        if name in _REGISTERED:
+            raise ValueError(f"two behaviours are named {name}")
+        _REGISTERED[name] = Behaviour(
+            name=name,
+            section=section,
+            title=title,
+            summary=summary,
+            play=play,
+            sysctls=dict(sysctls or {}),
+            privileged=privileged if isinstance(privileged, bool) else tuple(privileged),
+            needs_private=needs_private,
+            time_limit=time_limit,
+            slow=slow,
+            expects=expects,
+        )
+        return play
+
+    return register
+
+
+@cache
+def catalogue() -> Mapping[str, Behaviour]:
+    """Every behaviour by name, in the order of sections, then of the modules."""
+    import observatory.scenarios as package
+
+    for module in iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTERED.items(), key=lambda item: _section_key(item[1].section)))
+
+
+def _section_key(section: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in section.split(".") if part.isdecimal())
+
+
+def find(name: str) -> Behaviour:
+    """The behaviour ``name``. Raises UsageError, with the nearest names, if there is none."""
+    found = catalogue().get(name)
+    if found is None:
+        near = get_close_matches(name, catalogue(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `observatory list`"
+        raise UsageError(f"no behaviour is named {name}: {hint}")
+    return found
