@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from observatory.analysis.descriptors import SocketLife
 from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.resets import cause_of_reset
-from observatory.analysis.scene import Scene, Side, by_call, reading, reply_to, unknown
+from observatory.analysis.scene import Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Half, Sighting, is_probe
 from observatory.model import Call, Cause, CauseKind, Confidence
 
@@ -216,7 +216,7 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     what = _acknowledged(covered)
     if sighting.time_ns - covered.time_ns < DELAYED_ACK_NS:
         return reply_to(covered, what, scene.by_order())
-    reader = reading(scene.matching.calls_of.get(sighting.half, []), sighting.time_ns)
+    reader = scene.streams[sighting.other].read_at(sighting.time_ns)
     if reader is not None:
         cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
         return replace(cause, call=reader.id)
@@ -251,7 +251,7 @@ def _why_repeated(arrival: Sighting) -> str:
 
 def _window_update(scene: Scene, sighting: Sighting, half: Half) -> Cause:
     what = f"window update to {sighting.segment.window}"
-    reader = reading(scene.matching.calls_of.get(half, []), sighting.time_ns)
+    reader = scene.streams[sighting.other].read_at(sighting.time_ns)
     if reader is None:
         return _unrecorded(scene, half, what)
     scene.findings.sent.setdefault(reader.id, []).append(sighting.id)

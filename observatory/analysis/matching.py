@@ -26,12 +26,12 @@ _ENDS_THE_ATTEMPT = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENE
 
 @dataclass(slots=True)
 class Matching:
-    """The join. ``conversation_of`` maps a call to the conversation its socket had when it was
-    made; ``calls_of`` is the reverse for one half; ``opened_by`` maps a SYN's segment id to
-    the call that sent it. ``tie_broken`` holds the halves whose socket time alone picked."""
+    """The join. ``half_at`` maps a (call, socket) to the half of the conversation that the
+    socket had when the call was made; ``calls_of`` is the reverse for one half; ``opened_by``
+    maps a SYN's segment id to the call that sent it. ``tie_broken`` holds the halves whose socket
+    time alone picked."""
 
-    conversation_of: dict[int, Conversation] = field(default_factory=dict)
-    half_of: dict[int, Half] = field(default_factory=dict)
+    half_at: dict[tuple[int, int], Half] = field(default_factory=dict)
     calls_of: dict[Half, list[Call]] = field(default_factory=dict)
     opened_by: dict[int, Call] = field(default_factory=dict)
     accepted_by: dict[int, Call] = field(default_factory=dict)
@@ -204,27 +204,26 @@ def _agrees(told: Endpoint, seen: Endpoint) -> bool:
 def _follow_active(life: SocketLife, opens: _Opens, result: Matching) -> None:
     """Walk a socket's calls, changing its conversation at each connect that sent a SYN."""
     current: Half | None = None
-    conversation: Conversation | None = None
     attempt_over = False
     for call in life.calls:
         peer = opening_peer(call)
         if call.name == "connect" and call.args.get("address") == "AF_UNSPEC":
-            _assign(call, conversation, current, result)
-            current = conversation = None
+            _assign(call, life, current, result)
+            current = None
             continue
         if peer is not None:
             local = _local_of_attempt(life, call)
             syn = opens.take(call, local, peer)
             if syn is not None:
-                conversation, current = syn.conversation, syn.half
+                current = syn.half
                 current.socket = life.id
                 result.opened_by[syn.id] = call
                 if local is None:
                     result.tie_broken.add(current)
             elif attempt_over:
-                conversation = current = None
+                current = None
             attempt_over = call.errno in _ENDS_THE_ATTEMPT
-        _assign(call, conversation, current, result)
+        _assign(call, life, current, result)
 
 
 def opening_peer(call: Call) -> Endpoint | None:
@@ -241,14 +240,10 @@ def _local_of_attempt(life: SocketLife, call: Call) -> Endpoint | None:
     return local_endpoint(life, call.entered_ns)
 
 
-def _assign(
-    call: Call, conversation: Conversation | None, half: Half | None, result: Matching
-) -> None:
-    if conversation is None or half is None:
-        return
-    result.conversation_of[call.id] = conversation
-    result.half_of[call.id] = half
-    result.calls_of.setdefault(half, []).append(call)
+def _assign(call: Call, life: SocketLife, half: Half | None, result: Matching) -> None:
+    if half is not None:
+        result.half_at[(call.id, life.id)] = half
+        result.calls_of.setdefault(half, []).append(call)
 
 
 def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matching) -> None:
@@ -269,7 +264,7 @@ def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matchin
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept
         for call in life.calls:
-            _assign(call, conversation, conversation.server, result)
+            _assign(call, life, conversation.server, result)
 
 
 def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) -> None:
@@ -286,7 +281,7 @@ def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) ->
             if half.socket is None:
                 half.socket = life.id
                 for other in life.calls:
-                    _assign(other, conversation, half, result)
+                    _assign(other, life, half, result)
             return
 
 

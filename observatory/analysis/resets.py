@@ -141,7 +141,7 @@ def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> s
         return f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
     if arrival.half.resets or sighting.half.resets:
         return f"RST: {what} for a connection that was reset before"
-    if scene.conversation.began_with_syn and scene.conversation.handshake_done:
+    if scene.conversation.began_with_syn and scene.conversation.establishing is not None:
         return f"RST: {what} for a connection that this end does not have any more"
     return f"RST: {what} for no connection"
 

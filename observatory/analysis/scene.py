@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import RECEIVING, Descriptors, SocketLife
+from observatory.analysis.descriptors import Descriptors, SocketLife
 from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Sighting, is_probe
@@ -113,15 +113,6 @@ def ends_during(life: SocketLife, time_ns: int) -> bool:
     if life.closed_ns is None or time_ns < life.closed_ns - SLACK_NS:
         return False
     return life.close_end_ns is None or time_ns <= life.close_end_ns + SLACK_NS
-
-
-def reading(calls: list[Call], time_ns: int) -> Call | None:
-    """The recv that took bytes at that moment: it freed buffer space there."""
-    for call in calls:
-        took = call.name in RECEIVING and call.result and call.returned_ns is not None
-        if took and during(call, time_ns) and abs((call.returned_ns or 0) - time_ns) <= SLACK_NS:
-            return call
-    return None
 
 
 def by_call(call: Call | None, reason: str, confidence: Confidence) -> Cause:

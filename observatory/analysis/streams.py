@@ -6,7 +6,7 @@ that returned n took the next n. Offsets count as the wire does, the first byte 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from observatory.analysis.descriptors import RECEIVING, SENDING
@@ -24,7 +24,7 @@ class Stream:
     half: Half
     sends: list[tuple[int, int, Call]] = field(default_factory=list)
     reads: dict[int, tuple[int, int]] = field(default_factory=dict)
-    read_log: list[tuple[int, int]] = field(default_factory=list)
+    read_log: list[tuple[int, int, Call]] = field(default_factory=list)
     missing_sends: bool = False
     sent_until: int = 1
     read_until: int = 1
@@ -43,6 +43,14 @@ class Stream:
         """The offset up to which the receiver's calls had taken bytes at that time."""
         index = bisect_right(self.read_log, time_ns, key=lambda entry: entry[0])
         return self.read_log[index - 1][1] if index else 1
+
+    def read_at(self, time_ns: int) -> Call | None:
+        """The receive that took bytes at that moment, and so made room in the buffer."""
+        index = bisect_left(self.read_log, time_ns - SLACK_NS, key=lambda entry: entry[0])
+        for returned_ns, _, call in self.read_log[index : index + 1]:
+            if call.entered_ns - SLACK_NS <= time_ns and returned_ns <= time_ns + SLACK_NS:
+                return call
+        return None
 
     def shown_by(self, time_ns: int) -> int:
         """The offset up to which the wire had shown bytes without a hole at that time."""
@@ -64,9 +72,8 @@ def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
     """Both streams of a conversation (one, when a socket is connected to itself)."""
     streams = {half: Stream(half) for half in (conversation.client, conversation.server)}
     for half, stream in streams.items():
-        other = conversation.server if half is conversation.client else conversation.client
         _enter_sends(stream, matching.calls_of.get(half, []))
-        _enter_reads(stream, matching.calls_of.get(other, []))
+        _enter_reads(stream, matching.calls_of.get(conversation.opposite(half), []))
     return streams
 
 
@@ -100,7 +107,7 @@ def _enter_reads(stream: Stream, calls: list[Call]) -> None:
         stream.reads[call.id] = (offset, offset + size)
         if "MSG_PEEK" not in flags:
             offset += size
-            stream.read_log.append((call.returned_ns or call.entered_ns, offset))
+            stream.read_log.append((call.returned_ns or call.entered_ns, offset, call))
     stream.read_until = offset
 
 

@@ -8,7 +8,7 @@ bytes of that space for the first time.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +32,7 @@ class Half:
     """
 
     sender: Endpoint
+    conversation: int
     base: int | None = None
     isn_seen: bool = False
     next: int = 0
@@ -99,25 +100,26 @@ class Conversation:
     sightings: list[Sighting] = field(default_factory=list)
     gaps: bool = False
     listener: int | None = None
+    establishing: Sighting | None = None
 
     @property
     def is_self_connected(self) -> bool:
         return self.client is self.server
 
+    def opposite(self, half: Half) -> Half:
+        """The other direction; the same one when a socket is connected to itself."""
+        return self.server if half is self.client else self.client
+
+    def between(self, first_ns: int, last_ns: int) -> Sequence[Sighting]:
+        """The segments of a stretch of time, ends included."""
+        begin = bisect_left(self.sightings, first_ns, key=lambda s: s.time_ns)
+        end = bisect_right(self.sightings, last_ns, key=lambda s: s.time_ns)
+        return self.sightings[begin:end]
+
     @property
     def handshake_done(self) -> bool:
         """Both SYNs were shown and acknowledged."""
         return self.establishing is not None
-
-    @property
-    def establishing(self) -> Sighting | None:
-        """The segment that completed the passive side's handshake: the client's first ACK
-        after the last SYN-ACK (an ACK that the server ignored is followed by another one)."""
-        if not self.server.syns or self.is_self_connected:
-            return None
-        last = self.server.syns[-1]
-        answers = (s for s in self.sightings if s.half is self.client and s.id > last.id)
-        return next((s for s in answers if (s.ack or 0) >= 1 and "R" not in s.segment.flags), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,23 @@ def follow(segments: Iterable[Segment]) -> Wire:
                 current[(server.sender, client.sender)] = (conversation, server, client)
             place = current[(segment.src, segment.dst)]
         sightings[segment.id] = _place(segment, *place)
+    for conversation in conversations:
+        conversation.establishing = _establishing(conversation)
     return Wire(tuple(conversations), sightings)
+
+
+def _establishing(conversation: Conversation) -> Sighting | None:
+    """The segment that completed the passive side's handshake: the client's first ACK after the
+    last SYN-ACK (an ACK that the server ignored is followed by another SYN-ACK)."""
+    answers = conversation.server.syns
+    if not answers or conversation.is_self_connected:
+        return None
+    for sighting in conversation.sightings:
+        if sighting.id <= answers[-1].id or sighting.half is not conversation.client:
+            continue
+        if (sighting.ack or 0) >= 1 and "R" not in sighting.segment.flags:
+            return sighting
+    return None
 
 
 def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
@@ -170,8 +188,8 @@ def _open(segment: Segment, number: int) -> Conversation:
     is_answer = "S" in flags and "A" in flags
     if is_answer or ("S" not in flags and client.port < server.port):
         client, server = server, client
-    client_half = Half(client)
-    server_half = client_half if client == server else Half(server)
+    client_half = Half(client, number)
+    server_half = client_half if client == server else Half(server, number)
     return Conversation(number, client_half, server_half, "S" in flags)
 
 
@@ -274,8 +292,3 @@ def is_probe(sighting: Sighting) -> bool:
         and not any(letter in flags for letter in "SFR")
         and not sighting.fresh
     )
-
-
-def payload_between(sightings: Sequence[Sighting]) -> int:
-    """Bytes of payload in these segments, repetitions included."""
-    return sum(sighting.segment.length for sighting in sightings)

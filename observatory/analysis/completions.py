@@ -1,0 +1,302 @@
+"""Which arrivals completed each call: those without which it would not have returned as it did."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from observatory.analysis.datagrams import Mail
+from observatory.analysis.descriptors import (
+    ACCEPTING,
+    RECEIVING,
+    SENDING,
+    WAITING,
+    Descriptors,
+    SocketLife,
+)
+from observatory.analysis.matching import FOREVER, SLACK_NS, Matching
+from observatory.analysis.resets import lingers_zero
+from observatory.analysis.streams import Stream
+from observatory.analysis.wire import Conversation, Half, Sighting, Wire
+from observatory.model import Call, Segment
+
+# A send that took longer than this waited for room in its buffer.
+BLOCKED_NS = 1_000_000
+
+# Errors that only something that arrived can have caused.
+ARRIVED_ERRORS = frozenset(
+    {"ECONNREFUSED", "ECONNRESET", "EPIPE", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EMSGSIZE"}
+    | {"EPROTO", "ENOPROTOOPT", "EOPNOTSUPP", "ECONNABORTED"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Everything that says what a call met on the wire. ``queued`` maps a listening socket to
+    the conversations that entered its accept queue, in that order."""
+
+    descriptors: Descriptors
+    wire: Wire
+    matching: Matching
+    streams: Mapping[int, dict[Half, Stream]]
+    mail: Mail
+    segments: Mapping[int, Segment]
+    queued: Mapping[int, list[Conversation]]
+
+    def life(self, call: Call) -> SocketLife | None:
+        number = self.descriptors.used.get(call.id)
+        return self.descriptors.sockets.get(number) if number is not None else None
+
+    def half(self, call: Call) -> Half | None:
+        number = self.descriptors.used.get(call.id)
+        return self.matching.half_at.get((call.id, number)) if number is not None else None
+
+    def conversation_of(self, half: Half | None) -> Conversation | None:
+        return self.wire.conversations[half.conversation - 1] if half is not None else None
+
+    def conversation(self, call: Call) -> Conversation | None:
+        return self.conversation_of(self.half(call))
+
+    def other(self, call: Call) -> Half | None:
+        """The half whose segments arrive at the call's socket."""
+        half = self.half(call)
+        conversation = self.conversation_of(half)
+        return conversation.opposite(half) if conversation and half else None
+
+    def incoming(self, call: Call) -> Stream | None:
+        half = self.half(call)
+        return self.incoming_of(half) if half is not None else None
+
+    def incoming_of(self, half: Half) -> Stream:
+        """The stream of bytes that arrive at a half's socket."""
+        conversation = self.wire.conversations[half.conversation - 1]
+        return self.streams[conversation.id][conversation.opposite(half)]
+
+
+def completed_by(joined: Joined, call: Call) -> tuple[int, ...]:
+    """Ids of the segments that completed the call, in order; empty where nothing had to come."""
+    if call.returned_ns is None:
+        return ()
+    rule = _RULES.get(call.name)
+    return tuple(sorted(set(rule(joined, call)))) if rule else ()
+
+
+def _latest(call: Call) -> int:
+    return (call.returned_ns or call.entered_ns) + SLACK_NS
+
+
+def _first_before(sightings: list[Sighting], call: Call) -> list[int]:
+    return [s.id for s in sightings if s.time_ns <= _latest(call)][:1]
+
+
+def _error_from_wire(joined: Joined, call: Call) -> list[int]:
+    """The RST or ICMP message behind an error: the last one before the call returned."""
+    found: list[Segment] = []
+    other = joined.other(call)
+    if other is not None:
+        found += [s.segment for s in other.resets]
+    number = joined.descriptors.used.get(call.id)
+    found += joined.mail.errors.get(number or 0, [])
+    if call.errno == "ECONNREFUSED" or not found:
+        found = [s for s in found if s.time_ns >= _attempt_start(joined, call)]
+    arrived = [s.id for s in found if s.time_ns <= _latest(call)]
+    return arrived[-1:]
+
+
+def _attempt_start(joined: Joined, call: Call) -> int:
+    conversation = joined.conversation(call)
+    return conversation.sightings[0].time_ns if conversation else 0
+
+
+def _connect(joined: Joined, call: Call) -> list[int]:
+    if call.errno in ARRIVED_ERRORS:
+        return _error_from_wire(joined, call)
+    if call.failed and call.errno != "EISCONN":
+        return []
+    return _handshake(joined, call)
+
+
+def _handshake(joined: Joined, call: Call) -> list[int]:
+    """The other side's SYN: a SYN-ACK, or the crossing SYN of a simultaneous open."""
+    other = joined.other(call)
+    if other is None or call.errno == "EISCONN":
+        return []
+    return _first_before(other.syns, call)
+
+
+def _accept(joined: Joined, call: Call) -> list[int]:
+    made = joined.descriptors.made.get(call.id, ())
+    halves = (joined.matching.half_at.get((call.id, number)) for number in made)
+    for half in halves:
+        conversation = joined.conversation_of(half)
+        if conversation is not None:
+            return _establishing(conversation, call)
+    return []
+
+
+def _establishing(conversation: Conversation, call: Call) -> list[int]:
+    """The client's ACK that put the connection in the accept queue. With Fast Open the SYN
+    itself did, when its data was acknowledged at once (RFC 7413 4.2)."""
+    syns, answers = conversation.client.syns, conversation.server.syns
+    fast = syns and syns[0].segment.length and answers and (answers[0].ack or 0) > 1
+    if fast:
+        return [syns[0].id]
+    found = conversation.establishing
+    return [found.id] if found is not None and found.time_ns <= _latest(call) else []
+
+
+def _send(joined: Joined, call: Call) -> list[int]:
+    if call.failed:
+        return _error_from_wire(joined, call) if call.errno in ARRIVED_ERRORS else []
+    other = joined.other(call)
+    if other is None or (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
+        return []
+    conversation = joined.conversation(call)
+    if conversation is None:
+        return []
+    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    return [s.id for s in meanwhile if s.half is other and s.ack is not None][-1:]
+
+
+def _receive(joined: Joined, call: Call) -> list[int]:
+    if call.failed:
+        return _error_from_wire(joined, call) if call.errno in ARRIVED_ERRORS else []
+    if call.id in joined.mail.received:
+        return joined.mail.received[call.id]
+    stream = joined.incoming(call)
+    if stream is None:
+        return []
+    taken = stream.reads.get(call.id)
+    if taken is not None:
+        return [s.id for s in stream.half.carrying(*taken)]
+    return _first_before(stream.half.fins, call) if call.result == 0 else []
+
+
+def _wait(joined: Joined, call: Call) -> list[int]:
+    """What made each ready descriptor ready: the newest matching arrival before the return."""
+    found: list[int] = []
+    for fd, events in _ready(call).items():
+        number = joined.descriptors.waited.get(call.id, {}).get(fd)
+        life = joined.descriptors.sockets.get(number) if number is not None else None
+        if life is not None:
+            found += _readiness(joined, life, events, call)
+    return found
+
+
+def _ready(call: Call) -> dict[int, str]:
+    ready: dict[int, str] = {}
+    for item in _pairs(call.args.get("ready")):
+        ready[item[0]] = item[1]
+    for key, events in (("ready_read", "POLLIN"), ("ready_write", "POLLOUT")):
+        fds = call.args.get(key)
+        for fd in fds if isinstance(fds, (tuple, list)) else ():
+            if isinstance(fd, int):
+                ready[fd] = f"{ready[fd]}|{events}" if fd in ready else events
+    return ready
+
+
+def _pairs(value: object) -> list[tuple[int, str]]:
+    if not isinstance(value, (tuple, list)):
+        return []
+    return [(pair[0], str(pair[1])) for pair in value if isinstance(pair, (tuple, list))]
+
+
+def _readiness(joined: Joined, life: SocketLife, events: str, call: Call) -> list[int]:
+    if "POLLIN" in events or "POLLRDHUP" in events:
+        found = _readable(joined, life, call)
+        if found:
+            return found
+    if life.is_udp:
+        errors = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
+        return errors[-1:] if "POLLERR" in events else []
+    return _writable(joined, life, events, call)
+
+
+def _readable(joined: Joined, life: SocketLife, call: Call) -> list[int]:
+    if life.is_udp:
+        return _next_datagram(joined, life, call)
+    if life.id in joined.queued:
+        return _next_in_queue(joined, life, call)
+    half = joined.matching.half_at.get((call.id, life.id))
+    if half is None:
+        return []
+    stream = joined.incoming_of(half)
+    unread_from = stream.taken_by(call.entered_ns)
+    carriers = stream.half.carrying(unread_from, unread_from + 1)
+    arrived = [*carriers, *stream.half.resets, *stream.half.fins]
+    return [s.id for s in arrived if s.time_ns <= _latest(call)][:1]
+
+
+def _next_datagram(joined: Joined, life: SocketLife, call: Call) -> list[int]:
+    begin = bisect_right(life.calls, call.entered_ns, key=lambda c: c.entered_ns)
+    for later in life.calls[begin : begin + 3]:
+        for datagram in joined.mail.received.get(later.id, ()):
+            return [datagram] if joined.segments[datagram].time_ns <= _latest(call) else []
+    return []
+
+
+def _next_in_queue(joined: Joined, life: SocketLife, call: Call) -> list[int]:
+    """The oldest completed connection that no accept had taken yet."""
+    for conversation in joined.queued[life.id]:
+        accept = joined.matching.accepted_by.get(conversation.id)
+        if accept is None or (accept.returned_ns or FOREVER) > call.entered_ns:
+            return _establishing(conversation, call)
+    return []
+
+
+def _writable(joined: Joined, life: SocketLife, events: str, call: Call) -> list[int]:
+    half = joined.matching.half_at.get((call.id, life.id))
+    conversation = joined.conversation_of(half)
+    if half is None or conversation is None:
+        return []
+    other = conversation.opposite(half)
+    if "POLLERR" in events or "POLLHUP" in events:
+        resets = [s.id for s in other.resets if s.time_ns <= _latest(call)]
+        icmp = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
+        if resets or icmp:
+            return (resets or icmp)[-1:]
+    if not joined.streams[conversation.id][half].sends:
+        return _first_before(other.syns, call)
+    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    return [s.id for s in meanwhile if s.half is other and s.ack][-1:]
+
+
+def _close(joined: Joined, call: Call) -> list[int]:
+    """A close that lingers waits until its FIN is acknowledged (socket(7), SO_LINGER)."""
+    half, other = joined.half(call), joined.other(call)
+    life = joined.life(call)
+    if half is None or other is None or life is None or half.fin_at is None:
+        return []
+    if not _lingers(life) or lingers_zero(life):
+        return []
+    conversation = joined.conversation(call)
+    if conversation is None:
+        return []
+    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    return [s.id for s in meanwhile if s.half is other and (s.ack or 0) > half.fin_at][:1]
+
+
+def _lingers(life: SocketLife) -> bool:
+    values = [c.args.get("value") for c in life.calls if c.args.get("option") == "SO_LINGER"]
+    last = values[-1] if values else None
+    return isinstance(last, (tuple, list)) and bool(last[0])
+
+
+def _pending_error(joined: Joined, call: Call) -> list[int]:
+    """getsockopt(SO_ERROR) that fetched an error fetched what had arrived."""
+    value = call.args.get("value")
+    if call.args.get("option") != "SO_ERROR" or value in (0, None, "0"):
+        return []
+    return _error_from_wire(joined, call)
+
+
+_RULES: Mapping[str, Callable[[Joined, Call], list[int]]] = {
+    "connect": _connect,
+    "close": _close,
+    "getsockopt": _pending_error,
+    **dict.fromkeys(ACCEPTING, _accept),
+    **dict.fromkeys(SENDING, _send),
+    **dict.fromkeys(RECEIVING, _receive),
+    **dict.fromkeys(WAITING, _wait),
+}

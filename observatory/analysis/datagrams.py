@@ -1,0 +1,301 @@
+"""UDP datagrams, ICMP messages and raw sockets: what sent them, and which call got them.
+
+A datagram keeps its boundaries and its order on one host, so sends and datagrams of one local
+port pair up in order, each with its destination and length; so do datagrams and receives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from observatory.analysis.descriptors import (
+    RECEIVING,
+    SENDING,
+    Descriptors,
+    SocketLife,
+)
+from observatory.analysis.matching import FOREVER, SLACK_NS, local_endpoint
+from observatory.analysis.scene import Findings, by_call, during, reply_to, unknown
+from observatory.analysis.wire import Wire
+from observatory.model import (
+    Call,
+    Cause,
+    CauseKind,
+    Confidence,
+    Endpoint,
+    Protocol,
+    Segment,
+    parse_address,
+)
+
+# ICMPv6 messages by which hosts keep house (RFC 4861, RFC 2710, RFC 3810).
+_HOUSEKEEPING = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
+_ECHO_REPLIES = {(Protocol.ICMP, 0): 8, (Protocol.ICMPV6, 129): 128}
+_ECHO_REQUESTS = {(Protocol.ICMP, 8), (Protocol.ICMPV6, 128)}
+
+
+@dataclass(slots=True)
+class Mail:
+    """``received`` maps a receive to the datagrams it returned, ``sender``/``receiver`` a
+    datagram to sockets, ``quotes`` an ICMP error to the segment it quotes, ``errors`` a socket
+    to the ICMP errors about its own datagrams in time order."""
+
+    received: dict[int, list[int]] = field(default_factory=dict)
+    sender: dict[int, int] = field(default_factory=dict)
+    receiver: dict[int, int] = field(default_factory=dict)
+    quotes: dict[int, int] = field(default_factory=dict)
+    errors: dict[int, list[Segment]] = field(default_factory=dict)
+
+
+def attribute_raw(
+    descriptors: Descriptors, segments: Iterable[Segment], findings: Findings
+) -> None:
+    """Give crafted packets to the raw-socket send that made them: the first packet inside the
+    call that goes where it was sent and is as long as what was sent."""
+    sends = [
+        call
+        for life in descriptors.sockets.values()
+        if life.type == "SOCK_RAW" or life.family == "AF_PACKET"
+        for call in life.calls
+        if call.name in SENDING and call.succeeded
+    ]
+    waiting = deque(sorted(sends, key=lambda call: call.entered_ns))
+    for segment in segments if sends else ():
+        while waiting and (waiting[0].returned_ns or 0) + SLACK_NS < segment.time_ns:
+            waiting.popleft()
+        for call in waiting:
+            if call.entered_ns - SLACK_NS > segment.time_ns:
+                break
+            if during(call, segment.time_ns) and _is_crafted(call, segment):
+                findings.causes[segment.id] = by_call(
+                    call, "crafted, sent through a raw socket", Confidence.CERTAIN
+                )
+                findings.sent.setdefault(call.id, []).append(segment.id)
+                waiting.remove(call)
+                break
+
+
+def _is_crafted(call: Call, segment: Segment) -> bool:
+    to = parse_address(call.args.get("address"))
+    if isinstance(to, Endpoint) and to.address != segment.dst.address:
+        return False
+    if segment.frame is None:
+        return True
+    length = segment.frame.original_length
+    return call.args.get("length") in (length, length - 14)
+
+
+def attribute_udp(
+    descriptors: Descriptors, segments: Iterable[Segment], findings: Findings
+) -> Mail:
+    """Pair UDP datagrams with the sends and receives of the trace's UDP sockets."""
+    mail = Mail()
+    lives = [life for life in descriptors.sockets.values() if life.is_udp]
+    sends = _sends_by_port(lives)
+    inbox: dict[int, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        if segment.protocol is Protocol.UDP and segment.id not in findings.causes:
+            findings.causes[segment.id] = _sender(segment, sends, mail, findings)
+            inbox[segment.dst.port].append(segment)
+    _deliver(lives, inbox, mail)
+    return mail
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A send or receive of a UDP socket with the names that the socket had at that moment."""
+
+    call: Call
+    socket: int
+    local: Endpoint | None
+    peer: Endpoint | None
+
+
+def _exchanges(life: SocketLife, names: frozenset[str]) -> Iterator[_Exchange]:
+    """The socket's sends or receives that worked. Its port is known from any call that told
+    it; its peer is what connect() set last, or the address in the call itself."""
+    told = local_endpoint(life, FOREVER)
+    connected: Endpoint | None = None
+    for call in life.calls:
+        address = parse_address(call.args.get("address"))
+        named = address.on_the_wire() if isinstance(address, Endpoint) else None
+        if call.name == "connect" and call.succeeded:
+            connected = named
+        elif call.name in names and call.succeeded:
+            own = call.local.on_the_wire() if isinstance(call.local, Endpoint) else told
+            yield _Exchange(call, life.id, own, named or connected)
+
+
+def _sends_by_port(lives: list[SocketLife]) -> dict[int, list[_Exchange]]:
+    """Newest first, so that the oldest is taken from the end."""
+    sends: dict[int, list[_Exchange]] = defaultdict(list)
+    for life in lives:
+        for send in _exchanges(life, SENDING):
+            sends[send.local.port if send.local else 0].append(send)
+    for waiting in sends.values():
+        waiting.sort(key=lambda send: send.call.entered_ns, reverse=True)
+    return sends
+
+
+def _sender(
+    segment: Segment, sends: Mapping[int, list[_Exchange]], mail: Mail, findings: Findings
+) -> Cause:
+    what = f"datagram, {segment.length} bytes"
+    for port in (segment.src.port, 0):
+        waiting = sends.get(port, [])
+        for index in range(len(waiting) - 1, -1, -1):
+            send = waiting[index]
+            if send.call.entered_ns > segment.time_ns + SLACK_NS:
+                break
+            if send.call.result == segment.length and _agrees(send.peer, segment.dst):
+                del waiting[index]
+                mail.sender[segment.id] = send.socket
+                findings.sent.setdefault(send.call.id, []).append(segment.id)
+                sure = Confidence.CERTAIN if port else Confidence.LIKELY
+                return by_call(send.call, what, sure)
+    if sends.get(segment.src.port):
+        return unknown(f"{what}: no recorded call of this socket accounts for it")
+    return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)
+
+
+def _agrees(named: Endpoint | None, seen: Endpoint) -> bool:
+    """The name a call used fits the endpoint in the packet; a wildcard means this host."""
+    if named is None:
+        return True
+    return named.port == seen.port and (named.is_wildcard or named.address == seen.address)
+
+
+def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: Mail) -> None:
+    """Each receive takes the oldest datagram that it may: to its port, from its sender."""
+    reads = [read for life in lives for read in _exchanges(life, RECEIVING)]
+    for read in sorted(reads, key=lambda one: one.call.returned_ns or 0):
+        waiting = inbox.get(read.local.port, []) if read.local else []
+        datagram = next((s for s in waiting if _may_return(read, s)), None)
+        if datagram is None:
+            continue
+        mail.received[read.call.id] = [datagram.id]
+        mail.receiver[datagram.id] = read.socket
+        if "MSG_PEEK" not in str(read.call.args.get("flags")):
+            waiting.remove(datagram)
+    for life in lives:
+        local = local_endpoint(life, FOREVER)
+        for segment in inbox.get(local.port, []) if local else ():
+            mail.receiver.setdefault(segment.id, life.id)
+
+
+def _may_return(read: _Exchange, segment: Segment) -> bool:
+    call = read.call
+    if segment.time_ns > (call.returned_ns or segment.time_ns) + SLACK_NS:
+        return False
+    if not _agrees(read.peer, segment.src):
+        return False
+    asked = call.args.get("length")
+    whole = call.result == segment.length
+    cut = isinstance(asked, int) and call.result == asked and segment.length > asked
+    return whole or cut
+
+
+def attribute_icmp(segments: Iterable[Segment], wire: Wire, mail: Mail, findings: Findings) -> None:
+    """ICMP errors answer the segment they quote; echo replies their request."""
+    latest: dict[tuple[Endpoint, Endpoint], Segment] = {}
+    echoes: dict[tuple[str, str], Segment] = {}
+    for segment in segments:
+        if segment.protocol in (Protocol.TCP, Protocol.UDP):
+            latest[(segment.src, segment.dst)] = segment
+        elif segment.id not in findings.causes:
+            findings.causes[segment.id] = _icmp_cause(segment, latest, echoes, wire, mail)
+
+
+def _icmp_cause(
+    segment: Segment,
+    latest: Mapping[tuple[Endpoint, Endpoint], Segment],
+    echoes: dict[tuple[str, str], Segment],
+    wire: Wire,
+    mail: Mail,
+) -> Cause:
+    icmp = segment.icmp
+    if icmp is None:
+        return unknown("an ICMP message that could not be read")
+    hosts = (segment.src.address, segment.dst.address)
+    key = (segment.protocol, icmp.type)
+    if icmp.quoted_src is not None and icmp.quoted_dst is not None:
+        return _icmp_error(segment, latest, wire, mail)
+    if key in _ECHO_REQUESTS:
+        echoes[hosts] = segment
+        return by_call(None, "echo request (the call was not recorded)", Confidence.LIKELY)
+    if key in _ECHO_REPLIES:
+        request = echoes.get((hosts[1], hosts[0]))
+        answered = request.id if request else None
+        return Cause(CauseKind.REPLY, "echo reply", Confidence.LIKELY, segment=answered)
+    if segment.protocol is Protocol.ICMPV6 and icmp.type in _HOUSEKEEPING:
+        return Cause(CauseKind.TIMER, "the kernel keeps house: no call", Confidence.LIKELY)
+    return unknown(f"ICMP type {icmp.type} code {icmp.code}")
+
+
+def _icmp_error(
+    segment: Segment,
+    latest: Mapping[tuple[Endpoint, Endpoint], Segment],
+    wire: Wire,
+    mail: Mail,
+) -> Cause:
+    icmp = segment.icmp
+    assert icmp is not None and icmp.quoted_src is not None and icmp.quoted_dst is not None
+    quoted = latest.get((icmp.quoted_src, icmp.quoted_dst))
+    reason = f"ICMP {describe_icmp(segment)}"
+    if quoted is None:
+        return reply_to(None, f"{reason}, about a packet not seen", Confidence.LIKELY)
+    sighting = wire.sightings.get(quoted.id)
+    if sighting is not None and icmp.quoted_seq is not None:
+        same = [
+            s
+            for s in sighting.conversation.sightings
+            if s.segment.seq == icmp.quoted_seq and s.half is sighting.half and s.id < segment.id
+        ]
+        quoted = same[-1].segment if same else quoted
+    mail.quotes[segment.id] = quoted.id
+    socket = mail.sender.get(quoted.id)
+    if sighting is not None:
+        socket = sighting.half.socket
+    if socket is not None:
+        mail.errors.setdefault(socket, []).append(segment)
+    return Cause(CauseKind.REPLY, reason, Confidence.CERTAIN, segment=quoted.id)
+
+
+_V4_UNREACHABLE = {
+    0: "network unreachable",
+    1: "host unreachable",
+    2: "protocol unreachable",
+    3: "port unreachable",
+    4: "fragmentation needed",
+    9: "network administratively prohibited",
+    10: "host administratively prohibited",
+    13: "communication administratively prohibited",
+}
+_V6_UNREACHABLE = {
+    0: "no route to destination",
+    1: "administratively prohibited",
+    2: "beyond scope of source address",
+    3: "address unreachable",
+    4: "port unreachable",
+    5: "source address failed policy",
+    6: "reject route to destination",
+}
+
+
+def describe_icmp(segment: Segment) -> str:
+    """What an ICMP error says, in words (RFC 792, RFC 1812 5.2.7.1, RFC 4443 3)."""
+    icmp = segment.icmp
+    if icmp is None:
+        return "message"
+    if segment.protocol is Protocol.ICMP and icmp.type == 3:
+        return _V4_UNREACHABLE.get(icmp.code, f"destination unreachable, code {icmp.code}")
+    if segment.protocol is Protocol.ICMPV6 and icmp.type == 1:
+        return _V6_UNREACHABLE.get(icmp.code, f"destination unreachable, code {icmp.code}")
+    exceeded = {(Protocol.ICMP, 11), (Protocol.ICMPV6, 3)}
+    if (segment.protocol, icmp.type) in exceeded:
+        return "time exceeded"
+    if segment.protocol is Protocol.ICMPV6 and icmp.type == 2:
+        return "packet too big"
+    return f"type {icmp.type} code {icmp.code}"
