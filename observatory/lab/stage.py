@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -50,7 +51,7 @@ from observatory.lab.board import Board
 from observatory.model import Call, Process
 from observatory.scenarios.catalogue import Behaviour
 from observatory.sources.journal import FIRST_DESCRIPTOR, Journal
-from observatory.sources.journal_reader import read_journals
+from observatory.sources.journal_reader import Reading, read_journals
 
 Opener = Callable[[], Any]
 
@@ -261,16 +262,24 @@ class OpenStage:
         """Readable once the play has ended, for poll and select."""
         return self._control.fileno()
 
-    def wait(self) -> Outcome:
-        """Wait for the play's end and read its journals.
+    @property
+    def pid(self) -> int | None:
+        """The stage process, in whose network the play is; None when it has ended."""
+        return self._pid
+
+    def so_far(self) -> Reading:
+        """What the journals hold while the play goes on."""
+        return read_journals(self._folder / "journal")
+
+    def wait(self, interrupted: bool = False) -> Outcome:
+        """Wait for the play's end and read its journals; if ``interrupted``, end it now.
 
         A failure of the behaviour and Ctrl-C are told in the outcome, not raised.
         """
-        interrupted = False
         failure: ObservatoryError | None = None
         try:
-            message = self._receive()
-            if "ended" not in message and "error" not in message:
+            message = {} if interrupted else self._receive()
+            if not interrupted and "ended" not in message and "error" not in message:
                 message = {"error": "ScenarioFailed", "text": "its stage was killed"}
         except KeyboardInterrupt:
             interrupted, message = True, {}
@@ -380,6 +389,7 @@ def _run_stage(
 
 
 def _prepare_process() -> None:
+    gc.freeze()  # garbage of the observer's must not close descriptors that are reused here
     os.setsid()  # the terminal's Ctrl-C is the observer's to handle
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
