@@ -74,7 +74,7 @@ class Actor:
     def socket(
         self,
         family: int = AF_INET,
-        type: int = SOCK_STREAM,
+        type: int = SOCK_STREAM,  # noqa: A002
         proto: int = 0,
     ) -> InstrumentedSocket:
         """A journaled socket: ``socket.socket(family, type, proto)``."""
@@ -84,7 +84,7 @@ class Actor:
         self,
         fd: int,
         family: int = AF_INET,
-        type: int = SOCK_STREAM,
+        type: int = SOCK_STREAM,  # noqa: A002
         proto: int = 0,
     ) -> InstrumentedSocket:
         """A journaled socket on a descriptor that is there already (inherited over exec), or
@@ -92,7 +92,10 @@ class Actor:
         return InstrumentedSocket(family, type, proto, fileno=fd, journal=self.journal)
 
     def socketpair(
-        self, family: int = AF_UNIX, type: int = SOCK_STREAM, proto: int = 0
+        self,
+        family: int = AF_UNIX,
+        type: int = SOCK_STREAM,  # noqa: A002
+        proto: int = 0,
     ) -> tuple[InstrumentedSocket, InstrumentedSocket]:
         """Two connected journaled sockets."""
         return instrumented.socketpair(family, type, proto, journal=self.journal)
@@ -120,7 +123,7 @@ class Actor:
     def unused_port(
         self,
         family: int = AF_INET,
-        type: int = SOCK_STREAM,
+        type: int = SOCK_STREAM,  # noqa: A002
         address: str | None = None,
     ) -> int:
         """A port that nobody has now; how it was found is not journaled."""

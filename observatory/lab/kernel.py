@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,5 +58,4 @@ def set_capabilities(kept: frozenset[int]) -> None:
 
 def last_capability() -> int:
     """The highest capability number that this kernel knows."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        return int(file.read())
+    return int(Path("/proc/sys/kernel/cap_last_cap").read_text())

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from observatory.lab import kernel
 
@@ -53,7 +54,6 @@ def become(person: Person, keep_network: bool) -> None:
 
 
 def _permitted() -> frozenset[int]:
-    with open("/proc/self/status", encoding="ascii") as status:
-        line = next(line for line in status if line.startswith("CapPrm:"))
-    mask = int(line.split()[1], 16)
+    status = Path("/proc/self/status").read_text().split()
+    mask = int(status[status.index("CapPrm:") + 1], 16)
     return frozenset(bit for bit in range(64) if mask >> bit & 1)

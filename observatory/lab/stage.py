@@ -276,7 +276,7 @@ class OpenStage:
 
         A failure of the behaviour and Ctrl-C are told in the outcome, not raised.
         """
-        failure: ObservatoryError | None = None
+        failure: ScenarioFailed | None = None
         try:
             message = {} if interrupted else self._receive()
             if not interrupted and "ended" not in message and "error" not in message:

@@ -43,7 +43,9 @@ def ask(journal: Journal, name: str, fd: int | None, args: dict[str, object], ca
 def poll_once(journal: Journal, fds: Sequence[tuple[int, int]], seconds: float | None) -> Any:
     """One poll call: ``(errno, [(fd, revents), …])``. ``seconds`` None waits for ever."""
     milliseconds = -1 if seconds is None else max(0, math.ceil(seconds * 1000))
-    table = (syscalls.PollDescriptor * len(fds))(*((fd, events, 0) for fd, events in fds))
+    table = (syscalls.PollDescriptor * len(fds))()
+    for entry, (fd, events) in zip(table, fds, strict=True):
+        entry.fd, entry.events = fd, events
     ready: Ready = []
 
     def call() -> tuple[int, dict[str, object]]:
