@@ -100,6 +100,7 @@ def head(trace: Trace) -> Iterator[bytes]:
             "calls": len(trace.calls),
             "frames": len(trace.frames),
             "kernel": len(trace.kernel),
+            "statistics": _counted(trace.interfaces),
         },
     }
     comment = dumps(record)
@@ -183,6 +184,11 @@ def _row(time_ns: int, priority: int, fields: Mapping[str, str]) -> bytes:
         "SYSLOG_IDENTIFIER": IDENTIFIER,
     }
     return journal_entry(encode_entry({**common, **fields}))
+
+
+def _counted(interfaces: Sequence[Interface]) -> int:
+    """How many interfaces have statistics."""
+    return sum(each.captured is not None or each.dropped is not None for each in interfaces)
 
 
 def _time(row: Row) -> int:
@@ -269,9 +275,14 @@ class _Reading:
         if len(contents.comments) > 1:  # files put one behind the other: each counts from 1
             calls = [replace(call, id=n) for n, call in enumerate(calls, 1)]
             kernel = [replace(event, id=n) for n, event in enumerate(kernel, 1)]
-        found = {"calls": len(calls), "frames": len(frames), "kernel": len(kernel)}
+        found = {
+            "calls": len(calls),
+            "frames": len(frames),
+            "kernel": len(kernel),
+            "statistics": _counted(contents.interfaces),
+        }
         missing = [
-            MISSING.format(there=found.get(name, 0), counted=counted, what=what)
+            MISSING.format(there=found[name], counted=counted, what=what)
             for name, what in COUNTED.items()
             if found[name] < (counted := self.counts[name])
         ]
@@ -293,6 +304,11 @@ RECORDS = {
     CALL_FIELD: _Reading.add_call,
     KERNEL_FIELD: _Reading.add_kernel,
 }
-COUNTED = {"calls": "calls", "frames": "packets", "kernel": "kernel events"}
+COUNTED = {
+    "calls": "calls",
+    "frames": "packets",
+    "kernel": "kernel events",
+    "statistics": "counts of dropped packets",
+}
 MISSING = "the file holds {there} of the {counted} {what} that its header counts"
 NEWER_FORMAT = "the run was written as {}, which this version does not know: install a newer one"
