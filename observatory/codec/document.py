@@ -1,0 +1,300 @@
+"""The JSON document: one run, observed and explained, as other programs read it.
+
+Its shape is in document_shape.py. Endpoints print as ``127.0.0.1:80``, ``[::1]:80``,
+``unix:/path``; an ICMP message has an address and no port. msgspec is loaded only when a
+document is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from observatory.codec.calltext import call_text
+from observatory.codec.document_shape import (
+    SCHEMA,
+    CallEntry,
+    CauseEntry,
+    ConnectionEntry,
+    CoverageEntry,
+    Document,
+    EvidenceEntry,
+    ExplanationEntry,
+    IcmpEntry,
+    InterfaceEntry,
+    KernelEntry,
+    ProcessEntry,
+    RunEntry,
+    SegmentEntry,
+    SocketEntry,
+    SourcesEntry,
+    StatesEntry,
+)
+from observatory.model import (
+    Address,
+    Analysis,
+    AttributedSegment,
+    Connection,
+    Coverage,
+    Endpoint,
+    ExplainedCall,
+    Explanation,
+    KernelEvent,
+    Process,
+    Protocol,
+    RunHeader,
+    Socket,
+    Trace,
+)
+from observatory.model.calls import Argument
+
+SCHEMA_TITLE = "A run observed by socket-observatory"
+
+
+def document(analysis: Analysis) -> dict[str, Any]:
+    """The document as JSON values (dicts, lists, strings, integers, None)."""
+    import msgspec
+
+    built: dict[str, Any] = msgspec.to_builtins(entries(analysis))
+    return built
+
+
+def encode(analysis: Analysis, indent: int = 0) -> bytes:
+    """The document as UTF-8 JSON on one line with a newline at its end, or indented."""
+    import msgspec
+
+    compact = msgspec.json.encode(document(analysis))
+    return (msgspec.json.format(compact, indent=indent) if indent else compact) + b"\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the document."""
+    import msgspec
+
+    generated = msgspec.json.schema(Document)
+    definitions = generated["$defs"]
+    for definition in definitions.values():
+        definition["description"] = " ".join(definition.get("description", "").split())
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": SCHEMA_TITLE,
+        **generated,
+    }
+
+
+def entries(analysis: Analysis) -> Document:
+    """The document as typed values."""
+    trace = analysis.trace
+    datagram_sockets = {s.id for s in analysis.sockets if "SOCK_DGRAM" in s.type}
+    interfaces = [interface.name for interface in trace.interfaces]
+    return Document(
+        schema=SCHEMA,
+        run=_run(trace, analysis.notes),
+        processes=[_process(process) for process in trace.processes],
+        calls=[_call(call, call.socket not in datagram_sockets) for call in analysis.calls],
+        segments=[_segment(segment, interfaces) for segment in analysis.segments],
+        connections=[_connection(connection) for connection in analysis.connections],
+        kernel=[_kernel(event) for event in trace.kernel],
+        coverage=_coverage(analysis.coverage),
+        sockets=[_socket(socket) for socket in analysis.sockets],
+    )
+
+
+# --- Each part, from its model -----------------------------------------------------------------
+
+
+def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
+    run: RunHeader = trace.run
+    return RunEntry(
+        scenario=run.scenario,
+        command=_text(run.command),
+        kernel=run.kernel,
+        started_ns=run.started_ns,
+        interfaces=[InterfaceEntry(i.name, i.captured, i.dropped) for i in trace.interfaces],
+        sources=SourcesEntry(run.calls_source, run.segments_source, run.kernel_source),
+        capture_method=run.capture_method,
+        version=run.version,
+        settings=dict(run.settings),
+        defects=list(trace.defects),
+        notes=list(notes),
+    )
+
+
+def _process(process: Process) -> ProcessEntry:
+    return ProcessEntry(
+        pid=process.pid,
+        parent=process.parent,
+        command=_clean(process.command),
+        role=process.role,
+        ended_ns=process.ended_ns,
+        status=process.status,
+        signal=process.signal,
+    )
+
+
+def _call(explained: ExplainedCall, stream: bool) -> CallEntry:
+    call = explained.call
+    return CallEntry(
+        id=call.id,
+        name=call.name,
+        pid=call.pid,
+        tid=call.tid,
+        fd=call.fd,
+        socket=explained.socket,
+        connection=explained.connection,
+        args=_mapping(call.args),
+        text=call_text(call, stream),
+        result=call.result,
+        errno=call.errno,
+        entered_ns=call.entered_ns,
+        returned_ns=call.returned_ns,
+        sent=list(explained.sent),
+        retransmitted=list(explained.retransmitted),
+        completed_by=list(explained.completed_by),
+        explanation=_explanation(explained.explanation),
+        local=_address(call.local),
+        peer=_address(call.peer),
+        site=None if call.site is None else _clean(str(call.site)),
+    )
+
+
+def _explanation(explanation: Explanation) -> ExplanationEntry:
+    evidence = explanation.evidence
+    return ExplanationEntry(
+        text=_clean(explanation.text),
+        rule=explanation.rule,
+        confidence=explanation.confidence.value,
+        evidence=EvidenceEntry(
+            list(evidence.segments), list(evidence.calls), list(evidence.kernel)
+        ),
+        reference=explanation.reference,
+        plain=explanation.plain,
+    )
+
+
+def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> SegmentEntry:
+    segment = attributed.segment
+    tcp = segment.protocol is Protocol.TCP
+    has_ports = segment.icmp is None
+    named = segment.interface < len(interfaces)
+    return SegmentEntry(
+        id=segment.id,
+        time_ns=segment.time_ns,
+        interface=interfaces[segment.interface] if named else None,
+        protocol=segment.protocol.value,
+        src=str(segment.src) if has_ports else segment.src.address,
+        dst=str(segment.dst) if has_ports else segment.dst.address,
+        flags=segment.flags,
+        seq=segment.seq if tcp else None,
+        ack=segment.ack if tcp else None,
+        relative_seq=attributed.relative_seq,
+        relative_ack=attributed.relative_ack,
+        length=segment.length,
+        window=segment.window if tcp else None,
+        connection=attributed.connection,
+        icmp=None
+        if segment.icmp is None
+        else IcmpEntry(segment.icmp.type, segment.icmp.code, attributed.quotes),
+        cause=CauseEntry(
+            kind=attributed.cause.kind.value,
+            call=attributed.cause.call,
+            segment=attributed.cause.segment,
+            reason=attributed.cause.reason,
+            confidence=attributed.cause.confidence.value,
+        ),
+        completes=list(attributed.completes),
+        retransmission=attributed.retransmission,
+        src_pid=attributed.src_pid,
+        dst_pid=attributed.dst_pid,
+    )
+
+
+def _connection(connection: Connection) -> ConnectionEntry:
+    return ConnectionEntry(
+        id=connection.id,
+        client=str(connection.client),
+        server=str(connection.server),
+        opened=connection.opened,
+        closed=connection.closed,
+        states=StatesEntry(list(connection.client_states), list(connection.server_states)),
+        segments=list(connection.segments),
+        calls=list(connection.calls),
+        client_bytes=connection.client_bytes,
+        server_bytes=connection.server_bytes,
+        retransmissions=connection.retransmissions,
+        complete=connection.complete,
+    )
+
+
+def _kernel(event: KernelEvent) -> KernelEntry:
+    return KernelEntry(
+        id=event.id,
+        time_ns=event.time_ns,
+        event=event.event,
+        pid=event.pid,
+        src=_address(event.src),
+        dst=_address(event.dst),
+        detail=_mapping(event.detail),
+    )
+
+
+def _socket(socket: Socket) -> SocketEntry:
+    return SocketEntry(
+        id=socket.id,
+        family=socket.family,
+        type=socket.type,
+        created_by=socket.created_by,
+        closed_by=socket.closed_by,
+        local=_address(socket.local),
+        peer=_address(socket.peer),
+        pids=list(socket.pids),
+    )
+
+
+def _coverage(coverage: Coverage) -> CoverageEntry:
+    return CoverageEntry(
+        calls=coverage.calls,
+        calls_explained=coverage.calls_explained,
+        segments=coverage.segments,
+        segments_attributed=coverage.segments_attributed,
+        uncertain=coverage.uncertain,
+        dropped=coverage.dropped,
+    )
+
+
+def _address(address: Address | Endpoint | None) -> str | None:
+    return None if address is None else _clean(str(address))
+
+
+def _mapping(values: Mapping[str, Argument]) -> dict[str, Any]:
+    return {_clean(name): _value(value) for name, value in values.items()}
+
+
+def _value(value: Argument) -> Any:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    if isinstance(value, (tuple, list)):
+        return [_value(item) for item in value]
+    return value
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else _clean(text)
+
+
+def _clean(text: str) -> str:
+    """UTF-8 has no lone surrogates; a path that is no UTF-8 shows its bytes as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def main() -> None:
+    """Print the schema, as it is committed."""
+    import json
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The shape of the JSON document, field for field, in the order it is printed.
+
+docs/document.schema.json is generated from these dataclasses (``python -m
+observatory.codec.document > docs/document.schema.json``). Fields are only ever added within
+``observatory/1``; a reader ignores the ones it does not know. Times are integer nanoseconds of
+CLOCK_REALTIME, ids count from 1 within one document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+SCHEMA: Final = "observatory/1"
+
+ConfidenceText = Literal["certain", "likely", "unexplained"]
+CauseText = Literal["call", "reply", "timer", "unknown"]
+ProtocolText = Literal["TCP", "UDP", "ICMP", "ICMPv6"]
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceEntry:
+    """A capturing interface; captured and dropped are packets, null where not known."""
+
+    name: str
+    captured: int | None
+    dropped: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesEntry:
+    """What observed each part (journal, capture, file, …), null where nothing did."""
+
+    calls: str | None
+    segments: str | None
+    kernel: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """What was run, where and how it was seen. Everything is null for a foreign capture.
+    settings are the kernel settings in force that matter; defects are sentences about what is
+    known to be missing or damaged; notes are the analysis's remarks on the whole."""
+
+    scenario: str | None
+    command: str | None
+    kernel: str | None
+    started_ns: int | None
+    interfaces: list[InterfaceEntry]
+    sources: SourcesEntry
+    capture_method: str | None
+    version: str | None
+    settings: dict[str, str]
+    defects: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEntry:
+    """A process; role is its name in the report. ended_ns, and exit status or signal, where its
+    end was observed."""
+
+    pid: int
+    parent: int | None
+    command: str
+    role: str
+    ended_ns: int | None
+    status: int | None
+    signal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceEntry:
+    """The ids that a conclusion rests on."""
+
+    segments: list[int]
+    calls: list[int]
+    kernel: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationEntry:
+    """Why a call returned what it did. rule names the row of the rule table; plain marks
+    ordinary success."""
+
+    text: str
+    rule: str
+    confidence: ConfidenceText
+    evidence: EvidenceEntry
+    reference: str
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallEntry:
+    """An API call. text is the call as strace prints it; errno the symbolic name or null;
+    result and returned_ns are null if it never returned. sent are the segments it put on the
+    wire, retransmitted those sent again for it, completed_by the arrivals without which it would
+    not have returned what it did. local and peer are what getsockname and getpeername said right
+    after it, site the file:line it was made at."""
+
+    id: int
+    name: str
+    pid: int
+    tid: int
+    fd: int | None
+    socket: int | None
+    connection: int | None
+    args: dict[str, Any]
+    text: str
+    result: int | None
+    errno: str | None
+    entered_ns: int
+    returned_ns: int | None
+    sent: list[int]
+    retransmitted: list[int]
+    completed_by: list[int]
+    explanation: ExplanationEntry
+    local: str | None
+    peer: str | None
+    site: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CauseEntry:
+    """What put a segment on the wire: call the id of the API call it goes back to, segment the
+    id of the segment it answers or repeats."""
+
+    kind: CauseText
+    call: int | None
+    segment: int | None
+    reason: str
+    confidence: ConfidenceText
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpEntry:
+    """An ICMP message; quotes is the id of the segment whose head it quotes."""
+
+    type: int
+    code: int
+    quotes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A TCP segment, UDP datagram or ICMP message. flags are letters in the order S F R P A U E
+    C; seq, ack and window are as on the wire (unscaled), the relative ones count from the ISN;
+    all null where the protocol has none. length is payload bytes. completes are the calls that
+    returned because of it; src_pid and dst_pid the processes whose sockets sent and received it,
+    where known."""
+
+    id: int
+    time_ns: int
+    interface: str | None
+    protocol: ProtocolText
+    src: str
+    dst: str
+    flags: str
+    seq: int | None
+    ack: int | None
+    relative_seq: int | None
+    relative_ack: int | None
+    length: int
+    window: int | None
+    connection: int | None
+    icmp: IcmpEntry | None
+    cause: CauseEntry
+    completes: list[int]
+    retransmission: bool
+    src_pid: int | None
+    dst_pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatesEntry:
+    """The states each end went through, in RFC 9293's names."""
+
+    client: list[str]
+    server: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEntry:
+    """One incarnation of a four-tuple; client_bytes and server_bytes are payload each sent,
+    complete says how much of its life was seen."""
+
+    id: int
+    client: str
+    server: str
+    opened: str
+    closed: str
+    states: StatesEntry
+    segments: list[int]
+    calls: list[int]
+    client_bytes: int
+    server_bytes: int
+    retransmissions: int
+    complete: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelEntry:
+    """Something the kernel itself said it did."""
+
+    id: int
+    time_ns: int
+    event: str
+    pid: int
+    src: str | None
+    dst: str | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageEntry:
+    """How much of the trace is explained, and how many packets the capture lost."""
+
+    calls: int
+    calls_explained: int
+    segments: int
+    segments_attributed: int
+    uncertain: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class SocketEntry:
+    """The life of one socket: the calls that made it and gave up its last descriptor, its
+    names, and the processes that held it."""
+
+    id: int
+    family: str
+    type: str
+    created_by: int | None
+    closed_by: int | None
+    local: str | None
+    peer: str | None
+    pids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One run, observed and explained."""
+
+    schema: Literal["observatory/1"]
+    run: RunEntry
+    processes: list[ProcessEntry]
+    calls: list[CallEntry]
+    segments: list[SegmentEntry]
+    connections: list[ConnectionEntry]
+    kernel: list[KernelEntry]
+    coverage: CoverageEntry
+    sockets: list[SocketEntry]

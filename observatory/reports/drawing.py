@@ -1,0 +1,358 @@
+"""A ladder drawn as lines of text, at any width.
+
+Lanes are bars at even distances. A call stands beside its bar, on the side where there is more
+room; a segment is an arrow from bar to bar, its label inside where that fits and beside it where
+not. With more lanes than the width has room for, the same rows become a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from observatory.codec.calltext import arguments_text, call_text, result_text
+from observatory.model import AttributedSegment, CauseKind, Confidence, Process
+from observatory.reports.labels import SegmentLabel, segment_label
+from observatory.reports.ladder import CallRow, EndRow, Ladder, Moment, Row, SegmentRow
+from observatory.reports.lanes import Lane
+from observatory.reports.style import Canvas, Look, cells, clip, wrap
+
+NARROWEST_GAP = 9
+# From this distance on nearly every label fits into its arrow; beyond the widest the eye is lost.
+GOOD_GAP, WIDEST_GAP, WIDEST_WITHOUT_TAIL = 46, 58, 100
+ROOM_FOR_CALLS = 46
+PAUSE_NS = 100_000_000
+MOST_ROWS = 500
+HEAD_ROWS, TAIL_ROWS = 250, 150
+WIDEST_NAME = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the bars are. ``tail`` is True if calls of the last lane have room to its right."""
+
+    bars: tuple[int, ...]
+    width: int
+    tail: bool
+
+    def side(self, lane: int) -> tuple[bool, int]:
+        """On which side of its bar a lane's text stands (True: right), and its room in cells."""
+        bar = self.bars[lane]
+        right, left = self.width - bar - 2, bar - self.bars[0] - 2
+        goes_right = right >= left or right >= ROOM_FOR_CALLS
+        return goes_right, right if goes_right else left
+
+
+def draw(ladder: Ladder, look: Look, full: bool = False) -> list[str]:
+    """The lines of the ladder; the middle of more than 500 rows is left out unless ``full``."""
+    if not ladder.rows:
+        return []
+    grid = lay_out(ladder, look)
+    body = _list(ladder, look, full) if grid is None else _lanes(ladder, look, grid, full)
+    legend = look.flow(_legend(ladder, lanes=grid is not None), "  ")
+    return [*body, "", *(look.paint(line, "dim") for line in legend)]
+
+
+def _legend(ladder: Ladder, lanes: bool) -> Iterator[str]:
+    """What the signs mean, only those that occur."""
+    arrows = [row for row in ladder.rows if isinstance(row, SegmentRow)]
+    yield "µs since the first event"
+    if any(isinstance(row, CallRow) and row.moment is not Moment.WHOLE for row in ladder.rows):
+        yield "┃: inside a call" if lanes else "…: a call that waits"
+    if not arrows:
+        return
+    yield "seq and ack from the ISN"
+    kinds = {row.segment.cause.kind for row in arrows}
+    if CauseKind.CALL in kinds:
+        yield "← c4: sent by call c4"
+    if CauseKind.REPLY in kinds:
+        yield "re #3: answers #3"
+    if any(row.segment.retransmission for row in arrows):
+        yield "again #3: sent again"
+    if any(row.segment.completes for row in arrows):
+        yield "⇒ c5: made c5 return"
+    if any(row.unanswered for row in arrows):
+        yield "✗: unanswered"
+    if CauseKind.UNKNOWN in kinds:
+        yield "← ?: cause unknown"
+    if any(row.segment.cause.confidence is Confidence.LIKELY for row in arrows):
+        yield "c4?: likely, not certain"
+
+
+def lay_out(ladder: Ladder, look: Look) -> Grid | None:
+    """Bars for this width, None if there is no room for so many lanes."""
+    left = _time_cells(ladder) + 2
+    count = len(ladder.lanes.lanes)
+    if count == 1:
+        return Grid((left,), look.width, tail=True)
+    with_tail = (look.width - left - ROOM_FOR_CALLS) // (count - 1)
+    last_calls = any(isinstance(row, CallRow) and row.lane == count - 1 for row in ladder.rows)
+    tail = last_calls and with_tail >= GOOD_GAP
+    without_tail = min((look.width - 1 - left) // (count - 1), WIDEST_WITHOUT_TAIL)
+    gap = min(with_tail, WIDEST_GAP) if tail else without_tail
+    if gap < NARROWEST_GAP:
+        return None
+    return Grid(tuple(left + gap * index for index in range(count)), look.width, tail)
+
+
+def _time_cells(ladder: Ladder) -> int:
+    return max(len(_time(ladder, ladder.rows[-1])), 5)
+
+
+def _time(ladder: Ladder, row: Row) -> str:
+    """Microseconds since the start."""
+    return f"{(row.time_ns - ladder.start_ns) // 1000:,}"
+
+
+def _visible(ladder: Ladder, full: bool) -> tuple[int, int]:
+    """The range of rows that is left out."""
+    count = len(ladder.rows)
+    if full or count <= MOST_ROWS:
+        return count, count
+    return HEAD_ROWS, count - TAIL_ROWS
+
+
+def _left_out(ladder: Ladder, hidden: range) -> str:
+    rows = ladder.rows[hidden.start : hidden.stop]
+    segments = sum(isinstance(row, SegmentRow) for row in rows)
+    return (
+        f"… {len(rows):,} rows left out here ({segments:,} segments, "
+        f"{len(rows) - segments:,} calls and returns) · --full shows them all …"
+    )
+
+
+# --- Lanes -------------------------------------------------------------------------------------
+
+
+class _State:
+    """What the bars look like at one moment."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.lanes = lanes
+        self.blocked: list[set[int]] = [set() for _ in lanes]
+
+    def note(self, row: Row) -> None:
+        """Take a row's effect on the bars below it."""
+        if not isinstance(row, CallRow):
+            return
+        if row.moment is Moment.ENTERED:
+            self.blocked[row.lane].add(row.call.call.id)
+        elif row.moment is Moment.RETURNED:
+            self.blocked[row.lane].discard(row.call.call.id)
+
+    def bars(self, look: Look, grid: Grid, time_ns: int) -> Canvas:
+        """A line with nothing but the bars on it."""
+        canvas = Canvas(look.width)
+        for index, lane in enumerate(self.lanes):
+            glyph, style = look.glyphs.lane, "dim"
+            if lane.born_ns is not None and time_ns < lane.born_ns:
+                continue
+            if lane.ended_ns is not None and time_ns > lane.ended_ns:
+                glyph = look.glyphs.gone
+            elif self.blocked[index]:
+                glyph, style = look.glyphs.blocked, "strong"
+            canvas.write(grid.bars[index], glyph, style)
+        return canvas
+
+
+def _lanes(ladder: Ladder, look: Look, grid: Grid, full: bool) -> Iterator[str]:
+    yield from _header(ladder, look, grid)
+    state = _State(ladder.lanes.lanes)
+    begin, end = _visible(ladder, full)
+    before = ladder.start_ns
+    for index, row in enumerate(ladder.rows):
+        if begin <= index < end:
+            if index == begin:
+                yield from ("", *look.paragraph(_left_out(ladder, range(begin, end)), "  "), "")
+            state.note(row)
+            before = row.time_ns
+            continue
+        if row.time_ns - before >= PAUSE_NS:
+            yield _pause(ladder, look, grid, state, before, row.time_ns)
+        before = row.time_ns
+        yield from _draw_row(ladder, look, grid, state, row)
+
+
+def _header(ladder: Ladder, look: Look, grid: Grid) -> Iterator[str]:
+    """The lanes' names over their bars, on as many lines as they need not to touch."""
+    lines: list[tuple[Canvas, int]] = []
+    for index, lane in enumerate(ladder.lanes.lanes):
+        label = clip(look.text(lane.label), look.width - 8)
+        size = cells(label)
+        first, last = index == 0, index == len(grid.bars) - 1
+        start = grid.bars[index] - (0 if first else size - 1 if last else size // 2)
+        start = max(0, min(start, look.width - size))
+        if last and grid.tail and len(grid.bars) > 1:
+            start = grid.bars[index]
+        for number, (canvas, end) in enumerate(lines):
+            if start > end:
+                canvas.write(start, label, "strong")
+                lines[number] = canvas, start + size
+                break
+        else:
+            canvas = Canvas(look.width)
+            canvas.write(start, label, "strong")
+            lines.append((canvas, start + size))
+    unit = look.text("µs")
+    lines[-1][0].write(_time_cells(ladder) - len(unit), unit, "dim")
+    for canvas, _ in lines:
+        yield canvas.render(look)
+
+
+def _pause(ladder: Ladder, look: Look, grid: Grid, state: _State, before: int, after: int) -> str:
+    canvas = state.bars(look, grid, after)
+    text = f"+{(after - before) / 1e9:.2f} s"
+    canvas.write(max(0, _time_cells(ladder) - len(text)), text, "doubt")
+    return canvas.render(look)
+
+
+def _draw_row(ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row) -> Iterator[str]:
+    canvas = state.bars(look, grid, row.time_ns)
+    more: list[tuple[int, str]] = []
+    if isinstance(row, SegmentRow):
+        more = _draw_segment(canvas, look, grid, row)
+    elif isinstance(row, CallRow):
+        more = _draw_beside(canvas, look, grid, row.lane, _call_id(row), *_call_words(row))
+    else:
+        more = _draw_beside(canvas, look, grid, row.lane, "", _end_words(row.process), "error")
+    time = _time(ladder, row)
+    canvas.write(_time_cells(ladder) - len(time), time, "dim")
+    yield canvas.render(look)
+    state.note(row)
+    for column, text in more:
+        below = state.bars(look, grid, row.time_ns)
+        below.write(column, text)
+        yield below.render(look)
+
+
+def _call_id(row: CallRow) -> str:
+    return f"c{row.call.call.id}"
+
+
+def _call_words(row: CallRow) -> tuple[str, str]:
+    """The text of a call's row, and its style."""
+    call = row.call.call
+    style = "error" if call.failed else "call"
+    if row.moment is Moment.WHOLE:
+        return call_text(call, row.stream), style
+    if row.moment is Moment.RETURNED:
+        return f"{call.name} … = {result_text(call, row.stream)}", style
+    if call.returned_ns is None:
+        return call_text(call, row.stream), "doubt"
+    return f"{arguments_text(call)} …", "call"
+
+
+def _end_words(process: Process) -> str:
+    if process.signal is not None:
+        return f"✗ killed by {process.signal}"
+    return f"✗ ended with status {process.status}"
+
+
+def _draw_beside(
+    canvas: Canvas, look: Look, grid: Grid, lane: int, number: str, words: str, style: str
+) -> list[tuple[int, str]]:
+    """Text beside a lane's bar; returns what did not fit, for the lines below."""
+    goes_right, room = grid.side(lane)
+    bar = grid.bars[lane]
+    mark = f"{number} " if number else ""
+    lines = wrap(look.text(words), room, mark, " " * len(mark))
+    # Text on the left ends at the bar, all its lines beginning at one column.
+    start = bar + 2 if goes_right else bar - 1 - max(map(cells, lines))
+    canvas.write(start - 1, f" {mark}", "id")
+    canvas.write(start + len(mark), f"{lines[0][len(mark) :]} ", style)
+    canvas.write(bar, look.glyphs.tee_right if goes_right else look.glyphs.tee_left)
+    return [(start, line) for line in lines[1:]]
+
+
+def _draw_segment(canvas: Canvas, look: Look, grid: Grid, row: SegmentRow) -> list[tuple[int, str]]:
+    label = segment_label(row.segment)
+    style = segment_style(row.segment, row.unanswered)
+    if row.source == row.target:
+        words = f"{look.glyphs.loop} {label.whole}{' ✗' if row.unanswered else ''}"
+        return _draw_beside(canvas, look, grid, row.source, "", words, style)
+    source, target = grid.bars[row.source], grid.bars[row.target]
+    low, high = min(source, target), max(source, target)
+    rightward = source < target
+    _draw_arrow(canvas, look, grid, row, style)
+    inner = high - low - 1
+    inside, outside = _split_label(label, look, inner)
+    if inside:
+        spare = inner - cells(inside) - 4
+        start = low + 1 + min(spare, 2) + (not rightward)
+        canvas.write(start, f" {inside} ", style)
+    if not outside:
+        return []
+    return _write_outside(canvas, look, grid, low, high, outside, style)
+
+
+def _split_label(label: SegmentLabel, look: Look, room: int) -> tuple[str, str]:
+    """What of a label stands in an arrow of ``room`` cells, and what beside it; the head of the
+    arrow and some of its line stay visible."""
+    whole, head, rest = (look.text(part) for part in (label.whole, label.head, label.rest))
+    if cells(whole) <= room - 6:
+        return whole, ""
+    return (head, rest) if cells(head) <= room - 4 else ("", whole)
+
+
+def _draw_arrow(canvas: Canvas, look: Look, grid: Grid, row: SegmentRow, style: str) -> None:
+    glyphs = look.glyphs
+    source, target = grid.bars[row.source], grid.bars[row.target]
+    rightward = source < target
+    low, high = min(source, target), max(source, target)
+    line = glyphs.dashed if row.segment.retransmission else glyphs.line
+    canvas.write(low + 1, line * (high - low - 1), style)
+    for bar in grid.bars:
+        if low < bar < high:
+            canvas.write(bar, glyphs.cross, style)
+    canvas.write(source, glyphs.tee_right if rightward else glyphs.tee_left, style)
+    head = glyphs.lost if row.unanswered else glyphs.head_right if rightward else glyphs.head_left
+    canvas.write(high - 1 if rightward else low + 1, head, style)
+
+
+def _write_outside(
+    canvas: Canvas, look: Look, grid: Grid, low: int, high: int, text: str, style: str
+) -> list[tuple[int, str]]:
+    right, left = look.width - high - 2, low - grid.bars[0]
+    if right >= left or cells(text) <= right:
+        lines = wrap(text, right)
+        canvas.write(high + 2, f"{lines[0]} ", style)
+        return [(high + 2, line) for line in lines[1:]]
+    lines = wrap(text, left)
+    canvas.write(low - 1 - cells(lines[0]), lines[0], style)
+    return [(low - 1 - cells(line), line) for line in lines[1:]]
+
+
+def segment_style(attributed: AttributedSegment, unanswered: bool) -> str:
+    """The style of a segment's row."""
+    if "R" in attributed.segment.flags or attributed.segment.icmp is not None:
+        return "reset"
+    return "again" if attributed.retransmission or unanswered else "segment"
+
+
+# --- A list, where lanes have no room ----------------------------------------------------------
+
+
+def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
+    names = [clip(look.text(lane.label), WIDEST_NAME) for lane in ladder.lanes.lanes]
+    time_cells = _time_cells(ladder)
+    arrow = look.text("→")
+    begin, end = _visible(ladder, full)
+    for index, row in enumerate(ladder.rows):
+        if begin <= index < end:
+            if index == begin:
+                yield from ("", *look.paragraph(_left_out(ladder, range(begin, end)), "  "), "")
+            continue
+        time = _time(ladder, row).rjust(time_cells)
+        if isinstance(row, SegmentRow):
+            who = f"{names[row.source]} {arrow} {names[row.target]}"
+            words = segment_label(row.segment).whole + (" ✗" if row.unanswered else "")
+            style = segment_style(row.segment, row.unanswered)
+        elif isinstance(row, EndRow):
+            who, words, style = names[row.lane], _end_words(row.process), "error"
+        else:
+            words, style = _call_words(row)
+            who, words = names[row.lane], f"{_call_id(row)} {words}"
+        head = f"{time}  {who}  "
+        lines = wrap(look.text(words), look.width, head, " " * (time_cells + 4))
+        yield look.paint(head, "dim") + look.paint(lines[0][len(head) :], style)
+        yield from (look.paint(line, style) for line in lines[1:])

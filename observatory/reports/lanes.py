@@ -1,0 +1,171 @@
+"""Which lanes a ladder has, in what order, and on which lane each segment starts and ends.
+
+A lane is a process. Where no process is known to hold a socket (a port that nobody listens on,
+a capture without calls) the endpoint itself is the lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from observatory.model import Analysis, AttributedSegment, Protocol
+from observatory.reports.labels import addresses, process_names
+
+Key = int | str  # a pid, or an endpoint as text
+
+PASSIVE_CALLS = frozenset({"listen", "accept", "accept4"})
+LEFT, MIDDLE, RIGHT = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One column of the ladder. A process is shown from ``born_ns`` (None: from the top) to
+    ``ended_ns`` (None: to the bottom)."""
+
+    key: Key
+    label: str
+    born_ns: int | None = None
+    ended_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The lanes from left to right, and the two ends of every segment as positions in them."""
+
+    lanes: tuple[Lane, ...]
+    position: dict[Key, int]
+    ends: dict[int, tuple[int, int]]
+
+
+def lanes_of(analysis: Analysis) -> Lanes:
+    """Clients left, servers right, forked children beside their parents."""
+    ends = _segment_ends(analysis)
+    used: dict[Key, None] = dict.fromkeys(call.call.pid for call in analysis.calls)
+    for pair in ends.values():
+        used.update(dict.fromkeys(pair))
+    order = _ordered(analysis, used)
+    position = {key: index for index, key in enumerate(order)}
+    return Lanes(
+        lanes=tuple(_lane(analysis, order)),
+        position=position,
+        ends={number: (position[a], position[b]) for number, (a, b) in ends.items()},
+    )
+
+
+def _lane(analysis: Analysis, order: Iterable[Key]) -> Iterable[Lane]:
+    names = process_names(analysis)
+    processes = {process.pid: process for process in analysis.trace.processes}
+    first = {call.call.pid: call.call.entered_ns for call in reversed(analysis.calls)}
+    forks = {
+        call.call.result: call.call.entered_ns
+        for call in analysis.calls
+        if call.call.name in ("fork", "vfork", "clone") and call.call.result
+    }
+    for key in order:
+        if isinstance(key, str):
+            yield Lane(key, key)
+            continue
+        process = processes.get(key)
+        born = min((t for t in (forks.get(key), first.get(key)) if t is not None), default=None)
+        is_child = process is not None and process.parent in processes
+        yield Lane(
+            key,
+            names.get(key, f"pid[{key}]"),
+            born_ns=born if is_child else None,
+            ended_ns=process.ended_ns if process else None,
+        )
+
+
+# --- The ends of segments ----------------------------------------------------------------------
+
+
+def _segment_ends(analysis: Analysis) -> dict[int, tuple[Key, Key]]:
+    """Segment id to the keys of the lanes that it left and reached."""
+    holders = _holders(analysis)
+    ends: dict[int, tuple[Key, Key]] = {}
+    for attributed in analysis.segments:
+        segment = attributed.segment
+        quoted = ends.get(attributed.quotes) if attributed.quotes is not None else None
+        if quoted is not None and segment.icmp is not None:
+            # An error comes back to who sent what it quotes; from the far end of that, unless
+            # another host (a router) speaks.
+            far = segment.icmp.quoted_dst
+            same_host = far is None or far.address == segment.src.address
+            ends[segment.id] = (quoted[1] if same_host else segment.src.address, quoted[0])
+            continue
+        source, target = addresses(segment)
+        ends[segment.id] = (
+            _end(attributed, source, attributed.src_pid, holders),
+            _end(attributed, target, attributed.dst_pid, holders),
+        )
+    return ends
+
+
+def _end(
+    attributed: AttributedSegment,
+    endpoint: str,
+    pid: int | None,
+    holders: dict[tuple[int | None, str], int],
+) -> Key:
+    if pid is not None:
+        return pid
+    # The kernel goes on for a socket whose process is gone: stay on that process's lane.
+    return holders.get((attributed.connection, endpoint), endpoint)
+
+
+def _holders(analysis: Analysis) -> dict[tuple[int | None, str], int]:
+    """The process last known to hold each end of each connection."""
+    holders: dict[tuple[int | None, str], int] = {}
+    for attributed in analysis.segments:
+        source, target = addresses(attributed.segment)
+        if attributed.segment.protocol not in (Protocol.TCP, Protocol.UDP):
+            continue
+        if attributed.src_pid is not None:
+            holders[attributed.connection, source] = attributed.src_pid
+        if attributed.dst_pid is not None:
+            holders[attributed.connection, target] = attributed.dst_pid
+    return holders
+
+
+# --- Left to right -----------------------------------------------------------------------------
+
+
+def _ordered(analysis: Analysis, used: Iterable[Key]) -> list[Key]:
+    """By side, then as first used; a child directly after its parent."""
+    sides = _sides(analysis)
+    keys = sorted(used, key=lambda key: sides.get(key, MIDDLE))
+    parents = {process.pid: process.parent for process in analysis.trace.processes}
+    present = set(keys)
+    children: dict[Key, list[Key]] = {}
+    roots: list[Key] = []
+    for key in keys:
+        parent = parents.get(key) if isinstance(key, int) else None
+        if parent in present and parent is not None:
+            children.setdefault(parent, []).append(key)
+        else:
+            roots.append(key)
+    order: list[Key] = []
+    waiting = roots[::-1]
+    while waiting:
+        key = waiting.pop()
+        order.append(key)
+        waiting += reversed(children.pop(key, []))
+    return order
+
+
+def _sides(analysis: Analysis) -> dict[Key, int]:
+    sides: dict[Key, int] = {}
+    for connection in analysis.connections:
+        sides.setdefault(str(connection.client), LEFT)
+        sides.setdefault(str(connection.server), RIGHT)
+    connects = {call.call.pid for call in analysis.calls if call.call.name == "connect"}
+    listens = {call.call.pid for call in analysis.calls if call.call.name in PASSIVE_CALLS}
+    sides.update(dict.fromkeys(connects, LEFT))
+    sides.update(dict.fromkeys(listens, RIGHT))
+    for process in analysis.trace.processes:
+        if process.role.startswith("client"):
+            sides[process.pid] = LEFT
+        elif process.role.startswith("server"):
+            sides[process.pid] = RIGHT
+    return sides

@@ -1,0 +1,177 @@
+"""A report as Markdown, to paste into a ticket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from observatory.codec.calltext import call_text
+from observatory.codec.printable import printable
+from observatory.model import Analysis, Confidence
+from observatory.reports.drawing import draw
+from observatory.reports.labels import (
+    addresses,
+    calls_text,
+    cause_sentence,
+    datagram_calls,
+    numbers,
+    process_names,
+    segments_text,
+)
+from observatory.reports.ladder import ladder
+from observatory.reports.style import Look
+from observatory.reports.text import coverage_text
+from observatory.reports.why import UNEXPLAINED_WORDS, evidence_text, reasons
+
+LADDER_WIDTH = 100
+# What Markdown or HTML would take for markup in text that is none.
+ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|~"} | {"&": "&amp;"})
+
+
+def render(analysis: Analysis, full: bool = False) -> str:
+    """The whole report as GitHub-flavoured Markdown: nothing is left out but the ladder's
+    middle, where that is long and not asked for with ``full``. Ends with a newline."""
+    return "\n".join(_lines(analysis, full)).rstrip("\n") + "\n"
+
+
+def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
+    run = analysis.trace.run
+    yield f"# {_plain(run.scenario or run.command or 'Capture')}"
+    yield ""
+    if run.kernel:
+        yield from (_plain(run.kernel), "")
+    yield f"**{coverage_text(analysis.coverage)}**"
+    yield ""
+    drawn = draw(ladder(analysis), Look(LADDER_WIDTH), full)
+    if drawn:
+        yield from ("```text", *(line.replace("```", "'''") for line in drawn), "```", "")
+    yield from _why(analysis)
+    yield from _calls(analysis)
+    yield from _segments(analysis)
+    yield from _connections(analysis)
+    yield from _notes(analysis)
+
+
+def _why(analysis: Analysis) -> Iterator[str]:
+    found = reasons(analysis)
+    if not found:
+        return
+    yield from ("## Why", "")
+    for reason in found:
+        for heading in reason.headings:
+            yield f"- {_code(heading)}  "
+        explanation = reason.calls[0].explanation
+        words = _plain(explanation.text)
+        if reason.unexplained:
+            words = f"**{UNEXPLAINED_WORDS}.** {words}"
+        elif explanation.confidence is Confidence.LIKELY:
+            words = f"*Likely:* {words}"
+        yield f"  {words}  "
+        yield f"  *{_plain(evidence_text(reason))}*" if evidence_text(reason) else ""
+    yield ""
+
+
+def _calls(analysis: Analysis) -> Iterator[str]:
+    if not analysis.calls:
+        return
+    names, datagrams = process_names(analysis), datagram_calls(analysis)
+    start = _start(analysis)
+    yield from ("## Calls", "")
+    yield from _table(
+        ("id", "µs", "process", "call", "sent", "sent again", "completed by"),
+        (
+            (
+                f"c{entry.call.id}",
+                f"{(entry.call.entered_ns - start) // 1000:,}",
+                _plain(names.get(entry.call.pid, str(entry.call.pid))),
+                _code(call_text(entry.call, entry.call.id not in datagrams)),
+                _ids(segments_text(entry.sent)),
+                _ids(segments_text(entry.retransmitted)),
+                _ids(segments_text(entry.completed_by)),
+            )
+            for entry in analysis.calls
+        ),
+    )
+
+
+def _segments(analysis: Analysis) -> Iterator[str]:
+    if not analysis.segments:
+        return
+    start = _start(analysis)
+    yield from ("## Segments", "")
+    yield from _table(
+        ("id", "µs", "from", "to", "flags", "numbers", "cause", "completes"),
+        (
+            (
+                _ids(f"#{entry.segment.id}"),
+                f"{(entry.segment.time_ns - start) // 1000:,}",
+                *addresses(entry.segment),
+                entry.segment.flags or entry.segment.protocol.value,
+                numbers(entry) if entry.segment.flags else f"len={entry.segment.length}",
+                _plain(cause_sentence(entry.cause)),
+                calls_text(entry.completes),
+            )
+            for entry in analysis.segments
+        ),
+    )
+
+
+def _connections(analysis: Analysis) -> Iterator[str]:
+    if not analysis.connections:
+        return
+    yield from ("## Connections", "")
+    yield from _table(
+        ("id", "client", "its states", "server", "its states", "opened", "closed"),
+        (
+            (
+                str(one.id),
+                str(one.client),
+                " → ".join(one.client_states),
+                str(one.server),
+                " → ".join(one.server_states),
+                _plain(one.opened),
+                _plain(one.closed),
+            )
+            for one in analysis.connections
+        ),
+    )
+
+
+def _notes(analysis: Analysis) -> Iterator[str]:
+    notes = [*analysis.notes, *analysis.trace.defects]
+    if notes:
+        yield from ("## Notes", "", *(f"- {_plain(note)}" for note in notes))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """Text that is no markup. Segment ids stand in code spans: a ticket system would take a bare
+    ``#12`` for one of its tickets."""
+    return _ids(printable(text).translate(ESCAPED))
+
+
+def _ids(text: str) -> str:
+    return re.sub(r"#\d+", r"`\g<0>`", text)
+
+
+def _code(text: str) -> str:
+    """Text in a code span, also where it holds back-ticks or a table's bars."""
+    safe = printable(text).replace("|", "\\|")
+    return f"`` {safe} ``" if "`" in safe else f"`{safe}`"
+
+
+def _start(analysis: Analysis) -> int:
+    return min(
+        (
+            *(entry.call.entered_ns for entry in analysis.calls),
+            *(entry.segment.time_ns for entry in analysis.segments),
+        ),
+        default=0,
+    )

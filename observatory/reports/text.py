@@ -1,0 +1,130 @@
+"""The report a person reads on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from observatory.model import Analysis, Coverage
+from observatory.reports.drawing import draw
+from observatory.reports.labels import process_names
+from observatory.reports.ladder import ladder
+from observatory.reports.style import Look
+from observatory.reports.why import uncertain_segments, why
+from observatory.reports.wire import connections
+
+NARROWEST, WIDEST = 60, 200
+
+
+def render(
+    analysis: Analysis,
+    width: int = 100,
+    colour: bool = False,
+    ascii: bool = False,  # noqa: A002 - the word for it
+    full: bool = False,
+) -> str:
+    """The whole report: ladder, Why, doubtful segments, connections, notes, coverage.
+
+    ``width`` is the terminal's in cells (60 to 200 are used), ``ascii`` for one that is not
+    UTF-8, ``full`` leaves nothing out of a long trace. Ends with a newline.
+    """
+    look = Look(max(NARROWEST, min(width, WIDEST)), colour, ascii)
+    drawn = draw(ladder(analysis), look, full)
+    wire = connections(analysis, look, full)
+    notes = remarks(analysis, look)
+    told = [drawn, why(analysis, look, full), uncertain_segments(analysis, look, full), wire]
+    if not analysis.calls:
+        # Nobody knows what the programs did: the connections are the report.
+        told = [wire, notes, drawn, uncertain_segments(analysis, look, full)]
+        notes = []
+    sections = [
+        heading(analysis, look),
+        *told,
+        kernel_evidence(analysis, look),
+        notes,
+        coverage(analysis.coverage, look),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def heading(analysis: Analysis, look: Look) -> list[str]:
+    """What was run, and how it was seen."""
+    run = analysis.trace.run
+    names = ", ".join(interface.name for interface in analysis.trace.interfaces)
+    seen = [
+        f"captured on {names}" if names else "",
+        f"by {run.capture_method}" if run.capture_method else "",
+    ]
+    how = " · ".join(
+        part
+        for part in (
+            run.kernel or "",
+            " ".join(part for part in seen if part),
+            "" if analysis.calls else "no calls recorded: the wire alone",
+            ", ".join(f"{name}={value}" for name, value in run.settings.items()),
+        )
+        if part
+    )
+    title = run.scenario or run.command or "capture"
+    return [
+        *(look.paint(line, "title") for line in look.paragraph(title)),
+        *(look.paint(line, "dim") for line in look.paragraph(how)),
+    ]
+
+
+def kernel_evidence(analysis: Analysis, look: Look) -> list[str]:
+    """The kernel's events that an explanation rests on."""
+    cited = {n for call in analysis.calls for n in call.explanation.evidence.kernel}
+    names = process_names(analysis)
+    lines = []
+    for event in analysis.trace.kernel:
+        if event.id in cited:
+            detail = " ".join(f"{name}={value}" for name, value in event.detail.items())
+            ends = f" {event.src} → {event.dst}" if event.src and event.dst else ""
+            who = names.get(event.pid, f"pid[{event.pid}]")
+            text = f"k{event.id} {event.event} in {who}{ends} {detail}"
+            lines += look.paragraph(text, "  ", "     ")
+    return [look.paint("Kernel", "title"), *lines] if lines else []
+
+
+def remarks(analysis: Analysis, look: Look) -> list[str]:
+    """Notes of the analysis, and what is known to be missing from the trace."""
+    lines = [line for note in analysis.notes for line in look.paragraph(f"· {note}", "  ", "    ")]
+    for interface in analysis.trace.interfaces:
+        if interface.dropped:
+            text = f"!! the capture on {interface.name} lost {interface.dropped:,} packets"
+            lines += [look.paint(line, "alarm") for line in look.paragraph(text, "  ", "     ")]
+    for defect in analysis.trace.defects:
+        for line in look.paragraph(f"!! {defect}", "  ", "     "):
+            lines.append(look.paint(line, "alarm"))
+    return [look.paint("Notes", "title"), *lines] if lines else []
+
+
+def coverage(figures: Coverage, look: Look) -> list[str]:
+    """``12 segments: 12 attributed · 9 calls: 9 explained · 0 packets lost``."""
+    style = "strong" if _complete(figures) else "alarm"
+    return [look.paint(line, style) for line in look.paragraph(coverage_text(figures))]
+
+
+def coverage_text(figures: Coverage) -> str:
+    """The coverage line, without style."""
+    return " · ".join(_coverage_parts(figures))
+
+
+def _coverage_parts(figures: Coverage) -> Iterator[str]:
+    yield f"{_count(figures.segments, 'segment')}: {figures.segments_attributed:,} attributed"
+    yield f"{_count(figures.calls, 'call')}: {figures.calls_explained:,} explained"
+    if figures.uncertain:
+        yield f"{figures.uncertain:,} uncertain"
+    yield f"{_count(figures.dropped, 'packet')} lost"
+
+
+def _complete(figures: Coverage) -> bool:
+    return (
+        figures.segments == figures.segments_attributed
+        and figures.calls == figures.calls_explained
+        and not figures.dropped
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

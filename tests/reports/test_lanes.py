@@ -1,0 +1,58 @@
+"""Lanes stand client left, server right, children beside their parents."""
+
+from observatory.model import Endpoint
+from observatory.reports.lanes import lanes_of
+from tests.reports import samples
+
+
+def labels(analysis):
+    return [lane.label for lane in lanes_of(analysis).lanes]
+
+
+def test_client_left_server_right_whoever_acts_first():
+    assert labels(samples.established()) == ["client[4711]", "server[4712]"]
+
+
+def test_children_follow_their_parent_and_begin_with_their_fork():
+    lanes = lanes_of(samples.forked(2)).lanes
+    assert [lane.label for lane in lanes] == [
+        "client[100]",
+        "server[200]",
+        "server.1[201]",
+        "server.2[202]",
+    ]
+    assert lanes[1].born_ns is None
+    assert lanes[2].born_ns == samples.START + 125_000
+
+
+def test_a_capture_without_processes_has_a_lane_for_each_endpoint():
+    assert labels(samples.capture_only()) == ["10.0.0.1:40000", "10.0.0.1:40001", "10.0.0.2:80"]
+
+
+def test_a_port_nobody_listens_on_is_a_lane_of_its_own_on_the_right():
+    assert labels(samples.refused()) == ["client[4711]", "127.0.0.1:9"]
+
+
+def test_an_icmp_error_goes_back_the_way_of_what_it_quotes():
+    lanes = lanes_of(samples.datagrams())
+    assert lanes.ends[2] == lanes.ends[1][::-1]
+
+
+def test_a_router_s_error_comes_from_the_router():
+    s = samples.Sample()
+    s.segment(0, samples.CLIENT, Endpoint("10.9.9.9", 80), "S", pids=(4711, None))
+    icmp = samples.Icmp(3, 1, samples.Protocol.TCP, samples.CLIENT, Endpoint("10.9.9.9", 80), 1000)
+    router = Endpoint("10.0.0.254", 0)
+    s.segment(9, router, Endpoint("127.0.0.1", 0), "", conn=None, icmp=icmp, quotes=1)
+    lanes = lanes_of(s.analysis())
+    assert lanes.lanes[lanes.ends[2][0]].key == "10.0.0.254"
+    assert lanes.lanes[lanes.ends[2][1]].key == 4711
+
+
+def test_the_kernel_goes_on_for_a_process_that_is_gone():
+    s = samples.Sample()
+    s.process(4711, "client")
+    s.segment(0, samples.CLIENT, samples.SERVER, "S", pids=(4711, None))
+    s.segment(9, samples.CLIENT, samples.SERVER, "A", 1, 1)
+    lanes = lanes_of(s.analysis())
+    assert lanes.ends[1] == lanes.ends[2]
