@@ -1,0 +1,41 @@
+"""The command line. Results go to stdout, everything else to stderr.
+
+``list`` and ``--help`` answer in well under 0.15 s, so nothing here imports scapy, rich or the
+analyzer before a command needs it: each command imports what it uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from observatory.cli import commands
+from observatory.cli.arguments import make_parser
+from observatory.cli.completion import COMPLETE
+from observatory.errors import ObservatoryError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+PIPE_CLOSED = 141  # 128 + SIGPIPE: whoever read our output had enough
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status (``observatory --help`` lists them)."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if words[:1] == [COMPLETE]:  # asked by the shells' completion scripts, never typed
+            return commands.complete(make_parser(), words[1:])
+        parsed = make_parser().parse_args(words)
+        status: int = parsed.command(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, which would fail again and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        print("observatory: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except ObservatoryError as error:
+        print(f"observatory: {error}", file=sys.stderr)
+        return error.exit_status
+    return status

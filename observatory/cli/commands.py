@@ -1,0 +1,102 @@
+"""What each command does. Each takes the parsed arguments and returns the exit status.
+
+Imports stand in the functions: what a command does not need it does not load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from observatory.cli.completion import SHELLS, candidates
+from observatory.cli.selecting import all_behaviours, of_section
+from observatory.cli.terminal import display, write_text
+
+if TYPE_CHECKING:
+    from observatory.doctor import Finding
+    from observatory.scenarios.catalogue import Behaviour
+
+Command = Callable[[argparse.Namespace], int]
+
+DISAGREES = 1
+MISSING = 1
+
+
+def list_behaviours(parsed: argparse.Namespace) -> int:
+    behaviours = of_section(parsed.section) if parsed.section else all_behaviours()
+    if parsed.json:
+        print(json.dumps([_entry(behaviour) for behaviour in behaviours], indent=2))
+        return 0
+    width = max(len(behaviour.name) for behaviour in behaviours)
+    section = None
+    for behaviour in behaviours:
+        if behaviour.section != section:
+            print(f"{'' if section is None else chr(10)}{behaviour.section}")
+            section = behaviour.section
+        print(f"  {behaviour.name:{width}}  {behaviour.title}")
+    return 0
+
+
+def _entry(behaviour: Behaviour) -> dict[str, object]:
+    return {
+        "name": behaviour.name,
+        "section": behaviour.section,
+        "title": behaviour.title,
+        "summary": behaviour.summary,
+        "refuses_host": behaviour.host_refusal or None,
+    }
+
+
+def analyze_file(parsed: argparse.Namespace) -> int:
+    parsed.format = "json" if parsed.json else "text"
+    parsed.output = None
+    return report(parsed)
+
+
+def report(parsed: argparse.Namespace) -> int:
+    from observatory.cli import formats
+    from observatory.pipeline import analyze, load
+
+    analysis = analyze(load(Path(parsed.file)))
+    if parsed.output is None:
+        formats.to_stdout(analysis, parsed.format, display(sys.stdout))
+    else:
+        formats.to_file(analysis, parsed.format, Path(parsed.output))
+    return 0
+
+
+def check(parsed: argparse.Namespace) -> int:
+    from observatory import pipeline
+
+    results = {name: pipeline.check(Path(name)) for name in parsed.files}
+    return DISAGREES if any(results.values()) else 0
+
+
+def doctor(parsed: argparse.Namespace) -> int:
+    from observatory import doctor
+
+    findings: Sequence[Finding] = doctor.examine()
+    if parsed.json:
+        print(json.dumps(doctor.document(findings), indent=2))
+    else:
+        write_text(doctor.render(findings))
+    return 0 if doctor.can_run(findings) else MISSING
+
+
+def completion(parsed: argparse.Namespace) -> int:
+    write_text(SHELLS[parsed.shell])
+    return 0
+
+
+def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    values = {
+        "names": lambda: [behaviour.name for behaviour in all_behaviours()],
+        "section": lambda: list(dict.fromkeys(one.section for one in all_behaviours())),
+    }
+    for candidate in candidates(parser, words, values):
+        print(candidate)
+    return 0

@@ -1,0 +1,268 @@
+"""The one place that joins source, trace and analysis: observe, load, analyze, check.
+
+::
+
+    stage (lab)  ──frames──▶ capture (sources) ─┐
+         └───────calls─────▶ journals (sources) ─┴▶ Trace ─▶ Analysis ─▶ run file
+
+What is heavy to import (scapy, the analyzer) is imported by the function that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from observatory import __version__
+from observatory.errors import ObservatoryError
+from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHeader, Segment, Trace
+
+if TYPE_CHECKING:
+    from observatory.lab.stage import OpenStage, Outcome
+    from observatory.sources.capture import Capture
+    from observatory.sources.files import RunWriter
+
+TICK_S = 0.05
+"""How often what was observed is appended to the run file while the run goes on."""
+HOLD_BACK_NS = 50_000_000
+"""What is younger may still be overtaken: by a frame of another processor, by a journal."""
+
+INTERRUPTED = "the run was interrupted by the user: what was to follow is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A run's analysis, and its run file (None if none was asked for)."""
+
+    analysis: Analysis
+    path: Path | None
+
+
+def preload() -> None:
+    """Import what every run needs, for a process that will fork one for each."""
+    import scapy.sendrecv  # noqa: F401
+
+    import observatory.analysis
+    import observatory.lab.stage
+    import observatory.sources.scapysocket  # noqa: F401
+
+
+def load(path: Path) -> Trace:
+    """What a capture file says was observed. Raises BadFile."""
+    from observatory.sources import files
+
+    return files.load(path)
+
+
+def analyze(trace: Trace) -> Analysis:
+    """What can be concluded from ``trace``."""
+    from observatory.analysis import analyze as conclude
+
+    return conclude(trace)
+
+
+def write_new(path: Path, chunks: Iterable[bytes]) -> Path:
+    """Write ``path``, or a numbered name beside it where it is taken. Raises WriteFailed."""
+    from observatory.sources import files
+
+    owner = files.sudo_owner(os.environ)
+    files.make_folder(path.parent, owner)
+    unused = files.unused_path(path, owner)
+    files.save(unused, chunks, owner)
+    return unused
+
+
+def observe(
+    name: str, *, path: Path | None = None, host: bool = False, interface: str = "lo"
+) -> Observed:
+    """Run one behaviour, and analyze what was observed; its run file goes to ``path``.
+
+    If it fails on the way or is interrupted, what was observed until then is in the file all the
+    same, and the exception carries a note that says so. Raises UsageError, PermissionRefused,
+    CaptureError, ScenarioFailed, WriteFailed, KeyboardInterrupt.
+    """
+    from observatory.lab.stage import open_stage
+    from observatory.scenarios.catalogue import find
+    from observatory.sources.capture import Capture
+    from observatory.sources.ring import LARGEST_FRAME, link_of, open_packet_socket
+    from observatory.sources.sockets import SocketTable
+
+    opener = partial(open_packet_socket, interface)
+    with ExitStack() as stack:
+        stage = stack.enter_context(open_stage(find(name), private=not host, opener=opener))
+        table = stack.enter_context(SocketTable("self" if host else stage.pid or "self"))
+        packet_socket = socket.socket(fileno=stage.capture_fd)
+        link = link_of(packet_socket)
+        capture = stack.enter_context(Capture(packet_socket))
+        before = Trace(
+            run=_header(name, host, interface, stage, capture),
+            interfaces=(Interface(link.name, link.linktype, LARGEST_FRAME),),
+        )
+        writer = None if path is None else stack.enter_context(_writer(path, before))
+        growth = _Growth(stage, capture, before.interfaces, host, writer)
+        outcome = _play(stage, growth)
+        ports = own_ports(outcome.calls) if host else None
+        failure: BaseException | None = KeyboardInterrupt() if outcome.interrupted else None
+        failure = failure or outcome.failure
+        try:
+            capture.stop(settled=partial(table.settled, ports))
+        except (ObservatoryError, KeyboardInterrupt) as error:
+            failure = error
+        trace = _trace(before, capture, outcome, ports)
+        analysis = analyze(trace)
+        if writer is not None:
+            _finish(writer, trace, analysis)
+    where = None if writer is None else writer.path
+    if failure is not None:
+        if where is not None:
+            failure.add_note(f"what was observed until then is in {where}")
+        raise failure
+    return Observed(analysis, where)
+
+
+def _header(name: str, host: bool, interface: str, stage: OpenStage, capture: Capture) -> RunHeader:
+    options = f" --host -i {interface}" if host else ""
+    return RunHeader(
+        scenario=name,
+        command=f"observatory run {name}{options}",
+        kernel=f"{platform.system()} {platform.release()}",
+        started_ns=time.time_ns(),
+        calls_source="journal",
+        segments_source="capture",
+        capture_method=capture.method,
+        version=__version__,
+        settings=stage.settings,
+    )
+
+
+def _writer(path: Path, before: Trace) -> RunWriter:
+    from observatory.sources import files
+
+    owner = files.sudo_owner(os.environ)
+    files.make_folder(path.parent, owner)
+    return files.RunWriter(files.unused_path(path, owner), before, owner)
+
+
+def _play(stage: OpenStage, growth: _Growth) -> Outcome:
+    """Let the actors begin, and append what they do to the file until they have ended."""
+    pause = TICK_S
+    try:
+        stage.go()
+        while not select.select([stage], [], [], pause)[0]:
+            began = time.monotonic()
+            growth.append()
+            # A journal that has become long is read again less often.
+            pause = max(TICK_S, 20 * (time.monotonic() - began))
+    except KeyboardInterrupt:
+        return stage.wait(interrupted=True)
+    return stage.wait()
+
+
+class _Growth:
+    """Appends to the run file what was observed since the last time."""
+
+    def __init__(
+        self,
+        stage: OpenStage,
+        capture: Capture,
+        interfaces: tuple[Interface, ...],
+        host: bool,
+        writer: RunWriter | None,
+    ) -> None:
+        self._stage = stage
+        self._capture = capture
+        self._interfaces = interfaces
+        self._host = host
+        self._writer = writer
+        self._until_ns = 0
+        self._written: dict[int, bool] = {}  # a call's id, and whether it had returned
+
+    def append(self) -> None:
+        if self._writer is None:
+            return
+        until_ns = time.time_ns() - HOLD_BACK_NS
+        calls = self._stage.so_far().calls
+        frames: Sequence[Frame] = [
+            frame for frame in self._capture.frames if self._until_ns < frame.time_ns <= until_ns
+        ]
+        if self._host:
+            frames = own_frames(frames, self._interfaces, own_ports(calls))
+        self._writer.frames(frames)
+        self._writer.calls(self._news(calls, until_ns))
+        self._until_ns = until_ns
+
+    def _news(self, calls: Iterable[Call], until_ns: int) -> list[Call]:
+        """Calls not yet written, and those written while they blocked that now have returned."""
+        news = []
+        for call in calls:
+            returned = call.returned_ns is not None
+            if call.entered_ns <= until_ns and self._written.get(call.id) not in (returned, True):
+                self._written[call.id] = returned
+                news.append(call)
+        return news
+
+
+def _trace(
+    before: Trace, capture: Capture, outcome: Outcome, ports: frozenset[int] | None
+) -> Trace:
+    from observatory.codec.headers import decode_all
+
+    frames: Sequence[Frame] = capture.frames
+    if ports is not None:
+        frames = own_frames(frames, before.interfaces, ports)
+    segments, unread = decode_all(frames, before.interfaces)
+    interrupted = (INTERRUPTED,) if outcome.interrupted else ()
+    failed = (str(outcome.failure).splitlines()[0],) if outcome.failure else ()
+    return replace(
+        before,
+        interfaces=(capture.interface,),
+        processes=outcome.processes,
+        calls=outcome.calls,
+        segments=segments,
+        frames=tuple(frames),
+        defects=(*interrupted, *failed, *outcome.defects, *unread),
+    )
+
+
+def _finish(writer: RunWriter, trace: Trace, analysis: Analysis) -> None:
+    from observatory.codec.runfile import write_run
+    from observatory.reports.annotations import comments
+
+    writer.finish(write_run(trace, comments(analysis)))
+
+
+def own_ports(calls: Iterable[Call]) -> frozenset[int]:
+    """The ports that the run's own sockets had."""
+    return frozenset(
+        call.local.port for call in calls if isinstance(call.local, Endpoint) and call.local.port
+    )
+
+
+def own_frames(
+    frames: Iterable[Frame], interfaces: Sequence[Interface], ports: frozenset[int]
+) -> list[Frame]:
+    """The frames that one of ``ports`` sent or received, or that an ICMP error is about."""
+    from observatory.codec.headers import decode_all
+
+    segments, _ = decode_all(frames, interfaces)
+    return [
+        segment.frame
+        for segment in segments
+        if segment.frame is not None and not ports.isdisjoint(_ports(segment))
+    ]
+
+
+def _ports(segment: Segment) -> frozenset[int]:
+    ends: tuple[Endpoint | None, ...] = (segment.src, segment.dst)
+    if segment.icmp is not None:
+        ends = (segment.icmp.quoted_src, segment.icmp.quoted_dst)
+    return frozenset(end.port for end in ends if end is not None)
