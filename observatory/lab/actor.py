@@ -26,8 +26,7 @@ from socket import (
 from socket import socket as plain_socket
 from typing import Any, NoReturn
 
-from observatory.errors import ScenarioFailed
-from observatory.lab import kernel
+from observatory.lab import kernel, watching
 from observatory.lab.board import Board
 from observatory.sources import instrumented, waiting
 from observatory.sources.instrumented import InstrumentedSocket
@@ -38,7 +37,6 @@ Part = Callable[["Actor"], object]
 BOARD_VARIABLE = "OBSERVATORY_BOARD"
 PATIENCE_S = 10.0  # how long an actor waits for another before it says for what
 FAILED = 70  # exit status of an actor whose part raised (EX_SOFTWARE)
-_LOOK_AGAIN_S = 0.0003
 
 
 class Actor:
@@ -157,34 +155,34 @@ class Actor:
         """A value of the blackboard, as soon as another actor told it."""
         return self.board.ask(name, seconds)
 
+    # Waiting for what the kernel shows, none of it journaled. Each raises ScenarioFailed after
+    # ``seconds``.
+
     def when_blocked(self, role: str, call: str = "", seconds: float = PATIENCE_S) -> None:
         """Wait until ``role`` sits inside a blocking socket call (one whose name begins with
-        ``call``): its journal says entered, and the kernel says asleep.
-
-        Raises ScenarioFailed after ``seconds``.
-        """
+        ``call``): its journal says entered, and the kernel says asleep."""
         pid = self.ask(_pid_of(role), seconds)
-        self._until(
-            lambda: _blocked(self.journal.folder / f"{pid}.calls", pid, call),
-            f"{role} blocked in {call or 'a call'}",
-            seconds,
-        )
+        journal = self.journal.folder / f"{pid}.calls"
+        what = f"{role} blocked in {call or 'a call'}"
+        watching.until(lambda: watching.blocked(journal, pid, call), what, seconds)
 
     def when_ended(self, role: str, seconds: float = PATIENCE_S) -> None:
-        """Wait until the process of ``role`` has ended and its descriptors are closed.
-
-        Raises ScenarioFailed after ``seconds``.
-        """
+        """Wait until the process of ``role`` has ended, and with it its descriptors."""
         pid = self.ask(_pid_of(role), seconds)
-        self._until(lambda: _state(pid) in "ZX", f"{role} ended", seconds)
+        watching.until(lambda: watching.process_state(pid) in "ZX", f"{role} ended", seconds)
 
-    @staticmethod
-    def _until(condition: Callable[[], bool], what: str, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise ScenarioFailed(f"waited {seconds:g} s in vain: {what}")
-            time.sleep(_LOOK_AGAIN_S)
+    def when_state(self, sock: plain_socket, *states: str, seconds: float = PATIENCE_S) -> None:
+        """Wait until the TCP connection of ``sock`` is in one of ``states`` (``CLOSE-WAIT``,
+        ``CLOSED`` …)."""
+        watching.until(lambda: watching.tcp_state(sock) in states, " or ".join(states), seconds)
+
+    def when_readable(self, sock: plain_socket, seconds: float = PATIENCE_S) -> None:
+        """Wait until data, a FIN, an error or a connection has arrived at ``sock``."""
+        watching.until(lambda: watching.readable(sock), "something to read", seconds)
+
+    def when_acknowledged(self, sock: plain_socket, seconds: float = PATIENCE_S) -> None:
+        """Wait until the peer's kernel has acknowledged all that was sent on ``sock``."""
+        watching.until(lambda: watching.unacknowledged(sock) == 0, "all acknowledged", seconds)
 
     @staticmethod
     def pause(seconds: float) -> None:
@@ -293,17 +291,23 @@ def play_part(actor: Actor, part: Part) -> NoReturn:
     """Play ``part`` and end the process. What it raises is told on the blackboard."""
     status = 0
     try:
-        part(actor)
-    except SystemExit as request:
-        status = request.code if isinstance(request.code, int) else int(bool(request.code))
-    except BaseException as failure:
-        where = _last_line_of_play(failure)
-        text = "".join(traceback.format_exception(failure))
-        actor.tell(
-            "failure", {"role": actor.role, "line": where, "what": repr(failure), "text": text}
-        )
-        status = FAILED
-    actor._leave(status, sited=False)
+        try:
+            part(actor)
+        except SystemExit as request:
+            status = request.code if isinstance(request.code, int) else int(bool(request.code))
+        except BaseException as failure:
+            status = FAILED
+            tell_failure(actor.board, actor.role, failure)
+        actor._leave(status, sited=False)
+    finally:
+        os._exit(FAILED)  # even where nothing can be written: never return into the caller's code
+
+
+def tell_failure(board: Board, role: str, failure: BaseException) -> None:
+    """Say on the blackboard that ``role`` failed, where and why."""
+    text = "".join(traceback.format_exception(failure))
+    line = _last_line_of_play(failure)
+    board.tell("failure", {"role": role, "line": line, "what": repr(failure), "text": text})
 
 
 def note_end(journal: Journal, pid: int, code: int) -> None:
@@ -316,11 +320,11 @@ def _begin_child(parent: Actor, role: str, part: Part) -> NoReturn:
     try:
         kernel.prctl(kernel.PR_SET_NAME, role.encode())
         parent.journal.after_fork(role, role)
-        child = Actor(role, parent.folder, parent.journal, parent.board)
-    except BaseException:
-        traceback.print_exc()
+        play_part(Actor(role, parent.folder, parent.journal, parent.board), part)
+    except BaseException as failure:
+        tell_failure(parent.board, role, failure)
+    finally:
         os._exit(FAILED)
-    play_part(child, part)
 
 
 def _pid_of(role: str) -> str:
@@ -343,35 +347,3 @@ def _last_line_of_play(failure: BaseException) -> str:
         and "/observatory/sources/" not in frame.filename
     ]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-
-
-def _state(pid: int) -> str:
-    """The kernel's letter for what a process does (S asleep, Z ended); X if it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "X"
-    return stat.rpartition(")")[2].split()[0]
-
-
-def _blocked(path: Path, pid: int, call: str) -> bool:
-    before = _open_call(path)
-    if not before or not before.startswith(call) or _state(pid) not in "SD":
-        return False
-    return _open_call(path) == before
-
-
-def _open_call(path: Path) -> str:
-    """The name of the call that the last record of a journal enters; '' if it is no entry."""
-    import json
-
-    try:
-        with path.open("rb") as journal:
-            journal.seek(0, os.SEEK_END)
-            journal.seek(max(0, journal.tell() - 4096))
-            lines = journal.read().split(b"\n")
-    except OSError:
-        return ""
-    if len(lines) < 2 or lines[-1] or not lines[-2].startswith(b'["e",'):
-        return ""
-    return str(json.loads(lines[-2])[3])

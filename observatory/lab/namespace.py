@@ -76,6 +76,7 @@ def _unshare_network(uid: int, gid: int) -> None:
         except PermissionError:
             pass  # root without CAP_SYS_ADMIN, as in a container
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self could belong to root
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")

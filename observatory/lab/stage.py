@@ -25,7 +25,6 @@ killed, the stage kills the actors and ends; the namespace goes with them.
 from __future__ import annotations
 
 import array
-import fcntl
 import gc
 import json
 import os
@@ -34,7 +33,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -46,17 +44,16 @@ from typing import Any, NoReturn
 import observatory.errors
 from observatory.errors import ObservatoryError, PermissionRefused, ScenarioFailed, UsageError
 from observatory.lab import kernel, namespace, privileges
-from observatory.lab.actor import Actor, Part, note_end, play_part
-from observatory.lab.board import Board
+from observatory.lab.playing import Stage
 from observatory.model import Call, Process
 from observatory.scenarios.catalogue import Behaviour
-from observatory.sources.journal import FIRST_DESCRIPTOR, Journal
 from observatory.sources.journal_reader import Reading, read_journals
+
+__all__ = ["OpenStage", "Outcome", "Stage", "open_stage"]
 
 Opener = Callable[[], Any]
 
 _MESSAGE_SIZE = 1 << 20
-_SETTLE_S = 5.0  # how long the stage may take beyond its time limit to end the actors
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,137 +69,6 @@ class Outcome:
     defects: tuple[str, ...]
     failure: ScenarioFailed | None = None
     interrupted: bool = False
-
-
-class Stage:
-    """What a behaviour is given: the place where its actors play."""
-
-    def __init__(self, behaviour: Behaviour, folder: Path, person: privileges.Person) -> None:
-        self._behaviour = behaviour
-        self._folder = folder
-        self._person = person
-        self._board = Board(folder / "board")
-        self._deadline = time.monotonic() + behaviour.time_limit
-        self.group = 0
-
-    @property
-    def folder(self) -> Path:
-        """A directory for the files of this play alone."""
-        return self._folder / "files"
-
-    def play(self, **parts: Part) -> None:
-        """Run each ``role=part`` in a process of its own, all started together; return when
-        they and their forked children have ended.
-
-        Raises ScenarioFailed if a part raised or the behaviour's time limit passed; the others
-        are then killed.
-        """
-        gate_out, gate_in = os.pipe()
-        self.group = 0
-        for role, part in parts.items():
-            pid = os.fork()
-            if pid == 0:
-                os.close(gate_in)
-                self._begin_actor(role, part, gate_out)
-            self.group = self.group or pid
-            os.setpgid(pid, self.group)
-        os.close(gate_out)
-        for role in parts:
-            self._board.ask(f"pid of {role}", self._left())
-        os.close(gate_in)
-        self._reap()
-
-    def _left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
-
-    def _begin_actor(self, role: str, part: Part, gate: int) -> NoReturn:
-        """In the new process: take on the role, wait for the others, play."""
-        try:
-            with suppress(OSError):
-                os.setpgid(0, self.group)
-            stage = os.getppid()
-            gate = _only_standard_streams(gate)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            privileges.become(self._person, self._behaviour.keeps_privileges(role))
-            kernel.prctl(kernel.PR_SET_NAME, role.encode())
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != stage:
-                os._exit(0)
-            actor = Actor(
-                role, self.folder, Journal(self._folder / "journal", role, role), self._board
-            )
-            os.read(gate, 1)
-            os.close(gate)
-        except BaseException as failure:
-            text = traceback.format_exc()
-            self._board.tell(
-                "failure", {"role": role, "line": "", "what": repr(failure), "text": text}
-            )
-            os._exit(1)
-        play_part(actor, part)
-
-    def _reap(self) -> None:
-        """Wait for every process of the play, forked children too (the stage inherits them)."""
-        ends = Journal(self._folder / "journal", "", "")
-        try:
-            failure = self._reap_until_failure(ends)
-            if failure is not None:
-                self.end_all()
-                self._reap_rest(ends)
-                raise failure
-        finally:
-            ends.close()
-
-    def _reap_until_failure(self, ends: Journal) -> ScenarioFailed | None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return self._told_failure()
-            if pid:
-                note_end(ends, pid, os.waitstatus_to_exitcode(status))
-                failure = self._told_failure()
-                if failure is not None:
-                    return failure
-                continue
-            if self._left() == 0:
-                limit = self._behaviour.time_limit
-                return ScenarioFailed(
-                    f"{self._behaviour.name} was not done after {limit:g} s and was ended"
-                )
-            signal.sigtimedwait({signal.SIGCHLD}, min(1.0, self._left()))
-
-    def _told_failure(self) -> ScenarioFailed | None:
-        told = self._board.known().get("failure")
-        if told is None:
-            return None
-        return ScenarioFailed(
-            f"{self._behaviour.name}: {told['role']} failed at {told['line']}: "
-            f"{told['what']}\n{told['text']}"
-        )
-
-    def _reap_rest(self, ends: Journal) -> None:
-        with suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, 0)
-                note_end(ends, pid, os.waitstatus_to_exitcode(status))
-
-    def end_all(self) -> None:
-        """Kill every process of the play."""
-        if self.group:
-            with suppress(ProcessLookupError):
-                os.killpg(self.group, signal.SIGKILL)
-
-
-def _only_standard_streams(kept: int) -> int:
-    """Close what the actor inherited, so that its descriptors count from 3 as in a program of
-    its own, and send what it prints to stderr: stdout is for the report. ``kept``'s new number.
-    """
-    high = fcntl.fcntl(kept, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
-    os.closerange(3, FIRST_DESCRIPTOR)
-    os.dup2(2, 1)
-    return high
 
 
 class OpenStage:
@@ -361,7 +227,8 @@ def _run_stage(
     observer: int,
 ) -> NoReturn:
     """The stage process, from its fork to its end."""
-    status = 1
+    stage: Stage | None = None
+    message: dict[str, object]
     try:
         _prepare_process()
         if private:
@@ -370,22 +237,26 @@ def _run_stage(
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)  # unshare() took it back
         if os.getppid() != observer:
             os._exit(1)
-        stage = Stage(behaviour, folder, person)
-        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(stage))
+        stage = entered = Stage(behaviour, folder, person)
+        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered, observer))
         _send_ready(control, opener)
         if control.recv(16) == b"go":
             behaviour.play(stage)
-            _send(control, {"ended": True})
-            status = 0
+        message = {"ended": True}
     except ObservatoryError as failure:
-        _send(control, {"error": type(failure).__name__, "text": str(failure)})
+        message = {"error": type(failure).__name__, "text": str(failure)}
     except PermissionError as failure:
         text = f"opening the capture was refused ({failure.strerror}): run with sudo"
-        _send(control, {"error": PermissionRefused.__name__, "text": text})
+        message = {"error": PermissionRefused.__name__, "text": text}
     except BaseException:
         text = f"{behaviour.name}: {traceback.format_exc()}"
-        _send(control, {"error": ScenarioFailed.__name__, "text": text})
-    os._exit(status)
+        message = {"error": ScenarioFailed.__name__, "text": text}
+    try:
+        if stage is not None:
+            stage.end_all()
+        _send(control, message)
+    finally:
+        os._exit(0)
 
 
 def _prepare_process() -> None:
@@ -398,8 +269,10 @@ def _prepare_process() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _end_with_actors(stage: Stage) -> NoReturn:
+def _end_with_actors(stage: Stage, observer: int) -> NoReturn:
     stage.end_all()
+    if os.getppid() != observer:  # it was killed, and nobody else is left to tidy up
+        shutil.rmtree(stage.folder.parent, ignore_errors=True)
     os._exit(1)
 
 

@@ -89,9 +89,14 @@ class InstrumentedSocket(TransferSocket):
         def call() -> tuple[int, int]:
             size.value = syscalls.ADDRESS_SIZE
             arguments = (self.fileno(), raw, ctypes.byref(size), socket.SOCK_CLOEXEC)
-            return self._ask(
-                "accept4", args, syscalls.accept4, *arguments, names=self._names_of_new
-            )
+            return self._ask("accept4", args, syscalls.accept4, *arguments, names=names)
+
+        def names(fd: int) -> tuple[str | None, str | None]:
+            # A connection that was reset in the queue has no getpeername() any more, but
+            # accept4() itself still told who it was.
+            local, peer = self._names_of_new(fd)
+            told = None if fd < 0 else address_text(unpack_address(raw.raw[: size.value]))
+            return local, peer or told
 
         return self._receiving(call), unpack_address(raw.raw[: size.value])
 

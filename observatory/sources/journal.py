@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno as errno_numbers
 import fcntl
+import itertools
 import json
 import os
 import resource
@@ -29,7 +30,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from observatory.errors import UsageError
+from observatory.errors import UsageError, WriteFailed
 
 FOLDER_VARIABLE = "OBSERVATORY_JOURNAL"
 ROLE_VARIABLE = "OBSERVATORY_ROLE"
@@ -86,8 +87,7 @@ class Journal:
 
     def __init__(self, folder: Path | str, role: str, command: str, parent: int | None = None):
         self.folder = Path(folder)
-        self.role = role
-        self._count = 0
+        self._numbers = itertools.count(1)
         self._begin(role, command, parent)
 
     def _begin(self, role: str, command: str, parent: int | None) -> None:
@@ -100,7 +100,13 @@ class Journal:
         self._write(["p", self.pid, parent, role, command, time.time_ns()])
 
     def _write(self, record: list[object]) -> None:
-        os.write(self._fd, (_encode(record) + "\n").encode())
+        try:
+            os.write(self._fd, (_encode(record) + "\n").encode())
+        except OSError as failure:
+            raise WriteFailed(
+                f"the journal in {self.folder} cannot be written ({failure.strerror}): "
+                "free some space there, or set TMPDIR to another folder"
+            ) from failure
 
     def close(self) -> None:
         """Release the descriptor; the file stays."""
@@ -121,7 +127,7 @@ class Journal:
         False: no line of the program made it."""
         if os.getpid() != self.pid:
             self.after_fork(f"{self.role}.{os.getpid()}")
-        self._count = number = self._count + 1
+        number = next(self._numbers)
         file, line = (caller_site() if sited else None) or (None, None)
         now = time.time_ns()
         self._write(["e", number, threading.get_native_id(), name, fd, args, now, file, line])

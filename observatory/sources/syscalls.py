@@ -8,6 +8,7 @@ has a timeout. Here each function is one call; it returns -1 on failure and leav
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 import struct
 from typing import Any
@@ -92,7 +93,7 @@ def pack_address(family: int, address: Any) -> bytes | None:
         tail = _V6_TAIL.pack(socket.htonl(flow), _resolved(host, family), scope)
         return _FAMILY.pack(family) + struct.pack("!H", _checked_port(port)) + tail
     if family == socket.AF_UNIX:
-        path = address.encode() if isinstance(address, str) else bytes(address)
+        path = os.fsencode(address) if isinstance(address, str) else bytes(address)
         if len(path) > 107 + path.startswith(b"\0"):
             raise OSError("AF_UNIX path too long")
         return _FAMILY.pack(family) + path + (b"" if path.startswith(b"\0") else b"\0")
@@ -112,7 +113,7 @@ def unpack_address(raw: bytes) -> Any:
         return socket.inet_ntop(family, host), port, socket.ntohl(flow), scope
     if family == socket.AF_UNIX:
         path = raw[2:]
-        return path if path.startswith(b"\0") else path.partition(b"\0")[0].decode()
+        return path if path.startswith(b"\0") else os.fsdecode(path.partition(b"\0")[0])
     return None
 
 
