@@ -32,6 +32,10 @@ is 10.0.0.1 with pid 100, ``server`` 10.0.0.2 with pid 200; ``host third 10.0.0.
 ``process worker 300 [child of server]`` add others. ``ROLE ends status 0`` or ``signal SIGKILL``
 is a process's end; ``dropped 3``, ``defect TEXT`` and ``setting NAME VALUE`` speak of the capture.
 
+``server listens`` and ``connected`` stand for what every play would begin with: a listener on
+descriptor 3, and a connection between client descriptor 3 and server descriptor 4, segments #1
+to #3, calls ``connect`` and ``accept``.
+
 Below ``expect:`` stands what the analysis must conclude; ``expectations.py`` reads that part.
 """
 
@@ -106,6 +110,23 @@ SENDS = frozenset(
     | {"kill", "setsockopt", "dup2", "execve"}
 )
 
+PROLOGUES: Mapping[str, tuple[str, ...]] = {
+    "server listens": (
+        "server socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3",
+        "server bind(3, server:80) = 0",
+        "server listen(3, 5) = 0",
+    ),
+    "connected": (
+        "client socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3",
+        "client connect connect(3, server:80) ...",
+        "#1 client:5000 > server:80 S 1000",
+        "#2 server:80 > client:5000 S. 5000 ack 1",
+        "#3 client:5000 > server:80 . ack 1",
+        "client connect ... = 0 <client:5000 server:80>",
+        "server accept accept4(3, SOCK_CLOEXEC) = 4 <server:80 client:5000>",
+    ),
+}
+
 _TIME = re.compile(r"\+(\d+)(ns|us|ms|s)\s+")
 _HOST = re.compile(r"(?<![\w.])([a-z]\w*):(\d+)")
 _CALL = re.compile(
@@ -179,6 +200,10 @@ class _Stage:
 
     def event(self, line: str) -> None:
         """Take one line: advance the clock, then find the form that reads it."""
+        if line in PROLOGUES:
+            for each in PROLOGUES[line]:
+                self.event(each)
+            return
         pause = _TIME.match(line)
         if pause:
             line = line[pause.end() :]
