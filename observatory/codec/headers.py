@@ -1,7 +1,7 @@
 """Packet headers: the bytes of a captured frame become a validated :class:`Segment`, once.
 
-Link layers by LINKTYPE (https://www.tcpdump.org/linktypes.html), IPv4 (RFC 791), IPv6 with
-extension headers (RFC 8200), TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443).
+IPv4 (RFC 791), IPv6 with extension headers (RFC 8200), TCP (RFC 9293), UDP (RFC 768), ICMP
+(RFC 792), ICMPv6 (RFC 4443), behind the link layers of ``codec.links``.
 
 Nothing here raises on hostile bytes. What is no segment is a :class:`Skipped`, which says why, so
 that a reader can count what it could not see. Lengths come from the IP header, as the bytes that
@@ -17,6 +17,8 @@ from functools import lru_cache
 from socket import AF_INET6, inet_ntop  # text of an address only: nothing is opened
 from struct import Struct, error
 
+from observatory.codec.drafts import SegmentDraft, finished_segment
+from observatory.codec.links import ETHERTYPE_IPV4, ETHERTYPE_IPV6, LINKS
 from observatory.codec.options import parse_options
 from observatory.model.addresses import Endpoint
 from observatory.model.segments import NO_OPTIONS, Frame, Icmp, Protocol, Segment
@@ -32,21 +34,6 @@ class Skipped(StrEnum):
     MALFORMED = "a header contradicts itself"
     LINKTYPE = "a link layer that is not read"
 
-
-ETHERTYPE_IPV4 = 0x0800
-ETHERTYPE_IPV6 = 0x86DD
-VLAN_TAGS = frozenset({0x8100, 0x88A8, 0x9100})
-
-# AF_INET and the AF_INET6 of Linux, NetBSD/OpenBSD, FreeBSD and macOS: LINKTYPE_NULL keeps the
-# number, in the byte order, of the machine that captured.
-LOOPBACK_FAMILIES = {
-    family.to_bytes(4, order): ethertype
-    for order in ("little", "big")
-    for family, ethertype in (
-        (2, ETHERTYPE_IPV4),
-        *((number, ETHERTYPE_IPV6) for number in (10, 24, 28, 30)),
-    )
-}
 
 # Extension headers to step over (RFC 8200 4; IANA "IPv6 Extension Header Types"), with the unit
 # and the base of their length field: (length + base) * unit bytes.
@@ -122,62 +109,15 @@ def examine(frame: Frame, linktype: int, number: int) -> Segment | Skipped:
     return Skipped.OTHER
 
 
-# --- link layers: where the IP header starts, and the EtherType that announces it ---------------
-
-
-def _ethernet(data: bytes) -> tuple[int, int]:
-    return _behind_tags(data, 14)
-
-
-def _behind_tags(data: bytes, start: int) -> tuple[int, int]:
-    """Steps over IEEE 802.1Q tags; ``start`` is where the payload is if there are none."""
-    ethertype = _short(data, start - 2)[0]
-    while ethertype in VLAN_TAGS:
-        start += 4
-        ethertype = _short(data, start - 2)[0]
-    return start, ethertype
-
-
-def _raw(data: bytes) -> tuple[int, int]:
-    return 0, {4: ETHERTYPE_IPV4, 6: ETHERTYPE_IPV6}.get(data[0] >> 4, 0)
-
-
-def _loopback(data: bytes) -> tuple[int, int]:
-    return 4, LOOPBACK_FAMILIES.get(data[:4], 0)
-
-
-def _cooked(data: bytes) -> tuple[int, int]:
-    return _behind_tags(data, 16)
-
-
-def _cooked2(data: bytes) -> tuple[int, int]:
-    ethertype = _short(data, 0)[0]
-    return _behind_tags(data, 24) if ethertype in VLAN_TAGS else (20, ethertype)
-
-
-LINKS: dict[int, Callable[[bytes], tuple[int, int]]] = {
-    0: _loopback,  # NULL
-    1: _ethernet,
-    12: _raw,  # RAW as Linux and BSD number it
-    14: _raw,  # RAW as OpenBSD numbers it
-    101: _raw,
-    108: _loopback,  # LOOP
-    113: _cooked,  # LINUX_SLL
-    228: lambda data: (0, ETHERTYPE_IPV4),
-    229: lambda data: (0, ETHERTYPE_IPV6),
-    276: _cooked2,  # LINUX_SLL2
-}
-
-
 # --- the internet layer --------------------------------------------------------------------------
 
 
 def _ipv4(frame: Frame, data: bytes, start: int, number: int) -> Segment | Skipped:
     first, total, fragment, protocol = _ipv4_fixed(data, start)
     header = (first & 15) * 4
-    on_wire = max(frame.original_length, len(data)) - start
-    # A large segment that was never cut for the wire (GSO over 64 KiB) has 0 here.
-    length = min(total, on_wire) if total else on_wire
+    on_wire = frame.original_length - start
+    # 0: a large segment that was never cut for the wire (GSO over 64 KiB).
+    length = total if 0 < total < on_wire else on_wire
     if first >> 4 != 4 or header < 20 or header > length:
         return Skipped.MALFORMED
     transport = TRANSPORTS.get(protocol)
@@ -193,9 +133,9 @@ def _ipv6(frame: Frame, data: bytes, start: int, number: int) -> Segment | Skipp
     payload, protocol = _ipv6_fixed(data, start)
     if data[start] >> 4 != 6:
         return Skipped.MALFORMED
-    on_wire = max(frame.original_length, len(data)) - start
+    on_wire = frame.original_length - start
     # 0: a jumbogram (RFC 2675) or a large segment that was never cut for the wire (BIG TCP).
-    length = min(payload + 40, on_wire) if payload else on_wire
+    length = payload + 40 if 0 < payload < on_wire - 40 else on_wire
     protocol, offset, later_fragment = _behind_extensions(data, start + 40, protocol)
     transport = TRANSPORTS.get(protocol)
     if transport is None or protocol == 1:
@@ -245,7 +185,7 @@ def _tcp(
     if header < 20 or start + header > end:
         return Skipped.MALFORMED
     src, dst = _endpoints(addresses, data[start : start + 4])
-    return Segment(
+    draft = SegmentDraft(
         number,
         frame.time_ns,
         frame.interface,
@@ -262,6 +202,7 @@ def _tcp(
         None,
         frame,
     )
+    return finished_segment(draft)
 
 
 def _udp(
@@ -273,9 +214,10 @@ def _udp(
     src, dst = _endpoints(addresses, data[start : start + 4])
     # The datagram's own length, also where only its first fragment is here; 0 is a jumbogram.
     payload = (length or end - start) - 8
-    return Segment(
+    draft = SegmentDraft(
         number, frame.time_ns, frame.interface, Protocol.UDP, src, dst, payload, frame=frame
     )
+    return finished_segment(draft)
 
 
 def _icmp(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from observatory.codec.headers import LINKS, decode
+from observatory.codec.headers import decode
+from observatory.codec.links import LINKS
 from observatory.model.segments import Segment
 
 # Tried in this order: the commonest first.

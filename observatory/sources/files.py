@@ -7,11 +7,12 @@ belong to the user who typed it.
 from __future__ import annotations
 
 import errno
+import gc
 import mmap
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def load(path: Path | str) -> Trace:
     """The trace in a capture file (see ``codec.runfile.read_capture``). Raises BadFile."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _uncollected():
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode) and found.st_size:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -50,6 +51,19 @@ def load(path: Path | str) -> Trace:
         raise BadFile(f"{path} cannot be read: {problem.strerror}") from None
     except BadFile as problem:
         raise BadFile(f"{path} cannot be read: {problem}") from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: a trace is built and nothing of it is garbage, but looking
+    for some takes as long again as reading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def sudo_owner(environment: Mapping[str, str]) -> Owner | None:

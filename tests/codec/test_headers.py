@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observatory.codec.headers import LINKS, Skipped, decode, decode_all, examine
+from observatory.codec.headers import Skipped, decode, decode_all, examine
+from observatory.codec.links import LINKS
 from observatory.model import Endpoint, Icmp, Interface, Protocol
 from tests.packets import (
     SYN_OPTIONS,
