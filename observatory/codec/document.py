@@ -63,7 +63,7 @@ def encode(analysis: Analysis, indent: int = 0) -> bytes:
     """The document as UTF-8 JSON on one line with a newline at its end, or indented."""
     import msgspec
 
-    compact = msgspec.json.encode(document(analysis))
+    compact = msgspec.json.encode(entries(analysis))
     return (msgspec.json.format(compact, indent=indent) if indent else compact) + b"\n"
 
 
