@@ -31,7 +31,17 @@ ALLOWED = {
     "__init__": {"pipeline"} | BASE,
 }
 # What observes: a clock, a socket, a file, another program.
-OBSERVING = {"time", "socket", "os", "subprocess", "scapy", "pathlib", "select", "ctypes", "pyshark"}
+OBSERVING = {
+    "time",
+    "socket",
+    "os",
+    "subprocess",
+    "scapy",
+    "pathlib",
+    "select",
+    "ctypes",
+    "pyshark",
+}
 PURE = ("model", "analysis", "codec")
 # codec turns bytes to values and back; symbolic names come from the standard library's tables.
 EXEMPT = {("codec", "socket"), ("codec", "os")}

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from observatory.cli import commands
 from observatory.cli.arguments import make_parser
 from observatory.cli.completion import COMPLETE
+from observatory.cli.terminal import say, with_notes
 from observatory.errors import ObservatoryError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, which would fail again and say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except KeyboardInterrupt:
-        print("observatory: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        say(with_notes("observatory: interrupted", interrupt))
         return INTERRUPTED
     except ObservatoryError as error:
-        print(f"observatory: {error}", file=sys.stderr)
+        say(with_notes(f"observatory: {error}", error))
         return error.exit_status
     return status

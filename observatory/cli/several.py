@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Generic, NoReturn, TypeVar
 
+from observatory.cli.terminal import with_notes
 from observatory.errors import ObservatoryError
 
 Item = TypeVar("Item")
@@ -85,9 +86,9 @@ def _work(work: Callable[[Item], Result], item: Item, writing: int) -> NoReturn:
     try:
         outcome: Outcome[Item, Result] = Outcome(item, work(item))
     except ObservatoryError as error:
-        outcome = Outcome(item, None, str(error), error.exit_status)
-    except KeyboardInterrupt:
-        outcome = Outcome(item, None, "interrupted", INTERRUPTED)
+        outcome = Outcome(item, None, with_notes(str(error), error), error.exit_status)
+    except KeyboardInterrupt as interrupt:
+        outcome = Outcome(item, None, with_notes("interrupted", interrupt), INTERRUPTED)
     except BaseException:
         outcome = Outcome(item, None, traceback.format_exc(), BROKEN)
     with contextlib.suppress(OSError), os.fdopen(writing, "wb") as pipe:

@@ -60,6 +60,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def with_notes(text: str, error: BaseException) -> str:
+    """``text``, and what was added to the error on its way (where the file is)."""
+    return "\n".join([text, *getattr(error, "__notes__", ())])
+
+
 class Progress:
     """One line on stderr that says how many of several runs are done; nothing if no terminal."""
 
