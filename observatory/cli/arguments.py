@@ -125,12 +125,14 @@ def make_parser() -> argparse.ArgumentParser:
     the_run.add_argument(
         "-q", "--quiet", action="store_true", help="print only the name of each file"
     )
+    _add_full(the_run)
     _add_json(the_run)
 
     the_analysis = command(
         "analyze", commands.analyze_file, "explain a run file or any capture", ANALYZE_EPILOG
     )
     _add_file(the_analysis)
+    _add_full(the_analysis)
     _add_json(the_analysis)
 
     the_report = command(
@@ -148,6 +150,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--json", dest="format", action="store_const", const="json", help="as --format json"
     )
 
+    _add_full(the_report)
+
     the_check = command("check", commands.check, "compare with what tshark says", CHECK_EPILOG)
     the_check.add_argument("files", nargs="+", metavar="FILE", help="a pcapng or pcap file")
     _add_json(the_check)
@@ -160,6 +164,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     the_completion.add_argument("shell", choices=list(SHELLS))
     return parser
+
+
+def _add_full(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--full", action="store_true", help="leave nothing out of a long report")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

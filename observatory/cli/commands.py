@@ -63,9 +63,9 @@ def report(parsed: argparse.Namespace) -> int:
 
     analysis = analyze(load(Path(parsed.file)))
     if parsed.output is None:
-        formats.to_stdout(analysis, parsed.format, display(sys.stdout))
+        formats.to_stdout(analysis, parsed.format, display(sys.stdout, parsed.full))
     else:
-        formats.to_file(analysis, parsed.format, Path(parsed.output))
+        formats.to_file(analysis, parsed.format, Path(parsed.output), parsed.full)
     return 0
 
 

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from observatory.cli.terminal import Display, say, write_bytes, write_text
+from observatory.cli.terminal import WIDTH_OF_A_FILE, Display, say, write_bytes, write_text
 from observatory.errors import UsageError
 
 if TYPE_CHECKING:
     from observatory.model import Analysis
-
-FILE = Display(width=100, colour=False, ascii=False)
 
 
 def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
@@ -25,16 +23,17 @@ def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
         write_bytes(chunk)
 
 
-def to_file(analysis: Analysis, name: str, path: Path) -> None:
+def to_file(analysis: Analysis, name: str, path: Path, full: bool) -> None:
     """Writes to ``path``, or a numbered name beside it if there is such a file already.
 
     Raises WriteFailed.
     """
     from observatory.pipeline import write_new
 
+    display = Display(WIDTH_OF_A_FILE, colour=False, ascii=False, full=full)
     chunks: Iterable[bytes]
     if name in TEXT:
-        chunks = [TEXT[name](analysis, FILE).encode("utf-8", "backslashreplace")]
+        chunks = [TEXT[name](analysis, display).encode("utf-8", "backslashreplace")]
     else:
         chunks = BINARY[name](analysis)
     say(f"wrote {write_new(path, chunks)}")
@@ -43,7 +42,7 @@ def to_file(analysis: Analysis, name: str, path: Path) -> None:
 def text(analysis: Analysis, display: Display) -> str:
     from observatory.reports.text import render
 
-    return render(analysis, display.width, display.colour, display.ascii)
+    return render(analysis, display.width, display.colour, display.ascii, display.full)
 
 
 def _json(analysis: Analysis, display: Display) -> str:

@@ -49,7 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
     paths = destinations(parsed.output, [behaviour.name for behaviour in behaviours])
     refuse_host(behaviours, parsed.host)
     form = "json" if parsed.json else None if parsed.quiet else "text"
-    shown = display(sys.stdout)
+    shown = display(sys.stdout, parsed.full)
     orders = [
         Order(behaviour.name, path, parsed.host, parsed.interface, form, shown)
         for behaviour, path in zip(behaviours, paths, strict=True)

@@ -15,20 +15,23 @@ WIDTH_OF_A_FILE = 100
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How a report is to be rendered: columns, colour or not, ASCII only or not."""
+    """How a report is to be rendered: columns, colour or not, ASCII only or not, and whether
+    nothing is left out of a long one."""
 
     width: int
     colour: bool
     ascii: bool
+    full: bool
 
 
-def display(stream: TextIO) -> Display:
+def display(stream: TextIO, full: bool = False) -> Display:
     """What ``stream`` can show. NO_COLOR (https://no-color.org) and TERM=dumb are respected."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Display(
         width=shutil.get_terminal_size((WIDTH_OF_A_FILE, 24)).columns,
         colour=stream.isatty() and not plain,
         ascii=not _shows_unicode(stream),
+        full=full,
     )
 
 
