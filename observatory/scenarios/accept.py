@@ -102,7 +102,7 @@ def accept_order(stage: Stage) -> None:
     "accept-nonblocking",
     section="4.6",
     title="accept() on a non-blocking listener",
-    summary="With an empty queue accept() fails with EAGAIN at once; poll() says when to try again.",
+    summary="An empty queue: accept() fails with EAGAIN at once; poll() says when to try again.",
     expects=Expectations(
         calls={
             "server": "listen ok, ioctl ok, accept4 EAGAIN, poll ok, accept4 ok, accept4 EAGAIN",
