@@ -14,7 +14,7 @@ from observatory.analysis.descriptors import SocketLife
 from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import Scene, Side, by_call, reply_to, unknown
-from observatory.analysis.wire import Half, Sighting, is_probe
+from observatory.analysis.wire import Half, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
 # Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
@@ -242,7 +242,7 @@ def _acknowledged(covered: Sighting) -> str:
 
 
 def _why_repeated(arrival: Sighting) -> str:
-    if is_probe(arrival):
+    if arrival.probe:
         return "ACK of a probe"
     if not arrival.fresh:
         return "ACK again: the segment had come before"
@@ -267,7 +267,7 @@ def _is_syn_ack(_: Scene, sighting: Sighting) -> bool:
 
 
 def _is_repeated(_: Scene, sighting: Sighting) -> bool:
-    return sighting.original is not None and not sighting.fresh and not is_probe(sighting)
+    return sighting.original is not None and not sighting.fresh and not sighting.probe
 
 
 def _is_syn(_: Scene, sighting: Sighting) -> bool:
@@ -279,7 +279,7 @@ def _is_fresh(_: Scene, sighting: Sighting) -> bool:
 
 
 def _is_probe(_: Scene, sighting: Sighting) -> bool:
-    return is_probe(sighting)
+    return sighting.probe
 
 
 def _always(_: Scene, __: Sighting) -> bool:

@@ -34,7 +34,8 @@ ARRIVED_ERRORS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Joined:
     """Everything that says what a call met on the wire. ``queued`` maps a listening socket to
-    the conversations that entered its accept queue, in that order."""
+    the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
+    a port to the sockets and the conversations that have it at one end."""
 
     descriptors: Descriptors
     wire: Wire
@@ -43,6 +44,8 @@ class Joined:
     mail: Mail
     segments: Mapping[int, Segment]
     queued: Mapping[int, list[Conversation]]
+    holders: Mapping[int, list[SocketLife]]
+    at_port: Mapping[int, list[Conversation]]
 
     def life(self, call: Call) -> SocketLife | None:
         number = self.descriptors.used.get(call.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from observatory.analysis.descriptors import Descriptors, SocketLife
 from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.streams import Stream
-from observatory.analysis.wire import Conversation, Half, Sighting, is_probe
+from observatory.analysis.wire import Conversation, Half, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
 
@@ -95,7 +95,7 @@ class Scene:
         previous = receiver.arrival
         receiver.arrival = sighting
         takes_space = sighting.end > sighting.seq and "R" not in flags
-        if takes_space or is_probe(sighting):
+        if takes_space or sighting.probe:
             receiver.wanting = sighting
         repeats_ack = previous is not None and previous.ack == sighting.ack and not takes_space
         receiver.duplicate_acks = receiver.duplicate_acks + 1 if repeats_ack else 0

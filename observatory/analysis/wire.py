@@ -78,6 +78,7 @@ class Sighting:
     fresh: bool
     original: Sighting | None = None
     out_of_order: bool = False
+    probe: bool = False
 
     @property
     def id(self) -> int:
@@ -216,6 +217,12 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
         sighting.fresh = True
     elif segment.length:
         _show(sighting, seq + syn, seq + syn + segment.length)
+    sighting.probe = (
+        not (syn or fin or rst or sighting.fresh)
+        and segment.length <= 1
+        and seq == half.next - 1
+        and half.next > 1
+    )
     if end > half.next and not rst:
         half.next = end
     conversation.sightings.append(sighting)
@@ -281,14 +288,3 @@ def _insert(sighting: Sighting, index: int, first: int, last: int) -> None:
     half.ends.insert(index, last)
     half.carriers.insert(index, sighting)
     sighting.fresh = True
-
-
-def is_probe(sighting: Sighting) -> bool:
-    """A keepalive or window probe: nothing new, one before the next number (RFC 9293 3.8.4)."""
-    flags = sighting.segment.flags
-    return (
-        sighting.segment.length <= 1
-        and sighting.seq == sighting.half.next - 1
-        and not any(letter in flags for letter in "SFR")
-        and not sighting.fresh
-    )

@@ -1,0 +1,234 @@
+"""The one function that turns a trace into conclusions.
+
+Descriptors are replayed into sockets, segments into conversations, and the two are joined;
+then every segment gets its cause and every call its completion and its explanation. Each step
+goes over its input once, so the whole grows linearly with calls and segments.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from observatory.analysis import causes, completions, datagrams, descriptors, matching, streams
+from observatory.analysis.completions import Joined
+from observatory.analysis.datagrams import Mail
+from observatory.analysis.describe import connections, notes, sockets
+from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.rules import explain
+from observatory.analysis.scene import Findings, Scene
+from observatory.analysis.view import View
+from observatory.analysis.wire import Conversation, Sighting, Wire, follow
+from observatory.model import (
+    Analysis,
+    AttributedSegment,
+    Call,
+    Cause,
+    CauseKind,
+    Confidence,
+    Coverage,
+    ExplainedCall,
+    Segment,
+    Trace,
+)
+
+
+def analyze(trace: Trace) -> Analysis:
+    """Explain every call and attribute every segment of a trace.
+
+    Pure and deterministic. Never raises on what was observed: what cannot be explained is in
+    the result as unexplained.
+    """
+    findings = Findings()
+    replayed = descriptors.replay(trace.calls, trace.processes)
+    wire = follow(trace.segments)
+    matched = matching.match(replayed, wire)
+    flows = {c.id: streams.build(c, matched) for c in wire.conversations}
+    datagrams.attribute_raw(replayed, trace.segments, findings)
+    calls = {call.id: call for call in trace.calls}
+    for conversation in wire.conversations:
+        causes.attribute(
+            Scene(
+                conversation,
+                flows[conversation.id],
+                matched,
+                replayed,
+                calls,
+                bool(trace.calls),
+                trace.dropped > 0,
+                findings,
+            )
+        )
+    mail = datagrams.attribute_udp(replayed, trace.segments, findings)
+    datagrams.attribute_icmp(trace.segments, wire, mail, findings)
+    joined = Joined(
+        replayed,
+        wire,
+        matched,
+        flows,
+        mail,
+        {segment.id: segment for segment in trace.segments},
+        _queued(wire),
+        _holders(replayed.sockets),
+        _at_port(wire),
+    )
+    explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
+    attributed = _attribute(trace, joined, findings, explained)
+    return Analysis(
+        trace=trace,
+        calls=explained,
+        segments=attributed,
+        connections=connections(joined, explained, findings),
+        sockets=sockets(replayed),
+        coverage=_coverage(trace, explained, attributed),
+        notes=notes(trace, joined, findings),
+    )
+
+
+def _queued(wire: Wire) -> dict[int, list[Conversation]]:
+    queued: dict[int, list[Conversation]] = defaultdict(list)
+    for conversation in wire.conversations:
+        if conversation.listener is not None and conversation.establishing is not None:
+            queued[conversation.listener].append(conversation)
+    for waiting in queued.values():
+        waiting.sort(key=lambda c: c.establishing.id if c.establishing else 0)
+    return queued
+
+
+def _holders(lives: Mapping[int, SocketLife]) -> dict[int, list[SocketLife]]:
+    holders: dict[int, list[SocketLife]] = defaultdict(list)
+    for life in lives.values():
+        own = matching.local_endpoint(life, matching.FOREVER)
+        if own is not None:
+            holders[own.port].append(life)
+    return holders
+
+
+def _at_port(wire: Wire) -> dict[int, list[Conversation]]:
+    at_port: dict[int, list[Conversation]] = defaultdict(list)
+    for conversation in wire.conversations:
+        for port in {conversation.client.sender.port, conversation.server.sender.port}:
+            at_port[port].append(conversation)
+    return at_port
+
+
+def _explain(trace: Trace, joined: Joined, findings: Findings, call: Call) -> ExplainedCall:
+    view = View(
+        call=call,
+        joined=joined,
+        sent=tuple(findings.sent.get(call.id, ())),
+        retransmitted=tuple(findings.retransmitted.get(call.id, ())),
+        completed_by=completions.completed_by(joined, call),
+        causes=findings.causes,
+        lossy=trace.dropped > 0,
+    )
+    half = joined.half(call)
+    if half is None and call.id in joined.descriptors.made:
+        made = joined.descriptors.made[call.id][0]
+        half = joined.matching.half_at.get((call.id, made))
+    return ExplainedCall(
+        call=call,
+        socket=joined.descriptors.used.get(call.id)
+        or next(iter(joined.descriptors.made.get(call.id, ())), None),
+        connection=half.conversation if half is not None else None,
+        sent=view.sent,
+        retransmitted=view.retransmitted,
+        completed_by=view.completed_by,
+        explanation=explain(view),
+    )
+
+
+def _attribute(
+    trace: Trace, joined: Joined, findings: Findings, explained: tuple[ExplainedCall, ...]
+) -> tuple[AttributedSegment, ...]:
+    completes: dict[int, list[int]] = defaultdict(list)
+    for one in explained:
+        for number in one.completed_by:
+            completes[number].append(one.call.id)
+    calls = {call.id: call for call in trace.calls}
+    lives = joined.descriptors.sockets
+    attributed = []
+    for segment in trace.segments:
+        cause = findings.causes[segment.id]
+        sighting = joined.wire.sightings.get(segment.id)
+        finished = tuple(completes.get(segment.id, ()))
+        src, dst = _sockets(segment, sighting, joined.mail)
+        attributed.append(
+            AttributedSegment(
+                segment=segment,
+                connection=sighting.conversation.id if sighting else None,
+                cause=cause,
+                completes=finished,
+                relative_seq=sighting.seq if sighting else None,
+                relative_ack=sighting.ack if sighting else None,
+                retransmission=_is_retransmission(sighting),
+                src_pid=_pid(cause, lives.get(src or 0), calls, segment),
+                dst_pid=_receiver(finished, lives.get(dst or 0), calls, segment),
+                quotes=joined.mail.quotes.get(segment.id),
+            )
+        )
+    return tuple(attributed)
+
+
+def _is_retransmission(sighting: Sighting | None) -> bool:
+    return sighting is not None and sighting.original is not None and not sighting.fresh
+
+
+def _sockets(
+    segment: Segment, sighting: Sighting | None, mail: Mail
+) -> tuple[int | None, int | None]:
+    """The sockets that sent and received a segment; for an unaccepted one, the listener."""
+    if sighting is None:
+        return mail.sender.get(segment.id), mail.receiver.get(segment.id)
+    conversation = sighting.conversation
+    sender, receiver = sighting.half.socket, sighting.other.socket
+    if sender is None and sighting.half is conversation.server:
+        sender = conversation.listener
+    if receiver is None and sighting.other is conversation.server:
+        receiver = conversation.listener
+    return sender, receiver
+
+
+def _pid(
+    cause: Cause, life: SocketLife | None, calls: Mapping[int, Call], segment: Segment
+) -> int | None:
+    """The sending process: the caller where a call of its own is the cause, else the holder."""
+    if cause.kind is CauseKind.CALL and cause.call is not None:
+        caller = calls[cause.call]
+        if caller.name != "kill" or life is None:
+            return caller.pid
+    return _holder(life, segment)
+
+
+def _receiver(
+    finished: tuple[int, ...], life: SocketLife | None, calls: Mapping[int, Call], segment: Segment
+) -> int | None:
+    for number in finished:
+        if life is None or calls[number].pid in life.pids:
+            return calls[number].pid
+    return _holder(life, segment)
+
+
+def _holder(life: SocketLife | None, segment: Segment) -> int | None:
+    """Of several processes that hold a socket, the one that used it last before the segment."""
+    if life is None or not life.pids:
+        return None
+    if len(life.pids) == 1:
+        return life.pids[0]
+    used = [c.pid for c in life.calls if c.entered_ns <= segment.time_ns]
+    return used[-1] if used else life.pids[0]
+
+
+def _coverage(
+    trace: Trace,
+    explained: tuple[ExplainedCall, ...],
+    attributed: tuple[AttributedSegment, ...],
+) -> Coverage:
+    unexplained = Confidence.UNEXPLAINED
+    calls_explained = sum(e.explanation.confidence is not unexplained for e in explained)
+    known = sum(s.cause.kind is not CauseKind.UNKNOWN for s in attributed)
+    uncertain = sum(e.explanation.confidence is Confidence.LIKELY for e in explained)
+    uncertain += sum(s.cause.confidence is Confidence.LIKELY for s in attributed)
+    return Coverage(
+        len(explained), calls_explained, len(attributed), known, uncertain, trace.dropped
+    )

@@ -1,0 +1,328 @@
+"""Rules for shutdown(), close(), dup() and what ends processes."""
+
+from __future__ import annotations
+
+from observatory.analysis.descriptors import ENDING, SocketLife
+from observatory.analysis.resets import lingers_zero
+from observatory.analysis.rule import Rule, names
+from observatory.analysis.view import YES, Because, View, counted, ids
+from observatory.model import Protocol
+
+_CLOSE, _SHUTDOWN = names("close"), names("shutdown")
+
+
+def _ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def _with_flag(view: View, flag: str) -> list[int]:
+    return [s.id for s in view.segments_of(view.sent, Protocol.TCP) if flag in s.flags]
+
+
+def _ended(view: View) -> SocketLife | None:
+    """The socket whose last descriptor this call gave up."""
+    ended = view.joined.descriptors.ended.get(view.call.id, ())
+    return view.joined.descriptors.sockets[ended[0]] if ended else None
+
+
+def _aborts_unread(view: View) -> Because | None:
+    resets, life = _with_flag(view, "R"), _ended(view)
+    stream = view.incoming
+    if not resets or life is None or stream is None or lingers_zero(life):
+        return None
+    unread = stream.unread_at(view.call.entered_ns)
+    if unread <= 0:
+        return None
+    brought = [s.id for s in stream.half.carrying(stream.taken_by(view.call.entered_ns), 1 << 62)]
+    facts = {"reset": ids(resets), "unread": counted(unread, "byte"), "brought": ids(brought)}
+    return Because(facts, segments=tuple(brought))
+
+
+def _aborts_linger(view: View) -> Because | None:
+    resets, life = _with_flag(view, "R"), _ended(view)
+    if not resets or life is None or not lingers_zero(life):
+        return None
+    option = view.option("SO_LINGER")
+    calls = (option.id,) if option else ()
+    return Because({"reset": ids(resets), "option": f"c{calls[0]}" if calls else ""}, calls)
+
+
+def _aborts_queue(view: View) -> Because | None:
+    """A listener closed while completed connections waited in its queue."""
+    resets, life = _with_flag(view, "R"), view.life
+    if not resets or life is None or not any(c.name == "listen" for c in life.calls):
+        return None
+    return Because({"reset": ids(resets), "number": counted(len(resets), "connection")})
+
+
+def _aborts_somehow(view: View) -> Because | None:
+    resets = _with_flag(view, "R")
+    return Because({"reset": ids(resets)}, likely=True) if resets else None
+
+
+def _sends_fin(view: View) -> Because | None:
+    fins = _with_flag(view, "F")
+    return Because({"fin": ids(fins)}) if fins else None
+
+
+def _active_close(view: View) -> Because | None:
+    """This end's FIN was the first."""
+    because, half, other = _sends_fin(view), view.half, view.other
+    if because is None or half is None or other is None or other is half:
+        return None
+    first = not other.fins or other.fins[0].id > half.fins[0].id
+    return because if first else None
+
+
+def _lingered(view: View) -> Because | None:
+    because = _sends_fin(view)
+    return because if because is not None and view.completed_by else None
+
+
+def _still_held(view: View) -> Because | None:
+    """Other descriptors name the socket still, in this process or another."""
+    life = view.life
+    if life is None or _ended(view) is not None:
+        return None
+    at = view.call.entered_ns
+    sharers = [pid for pid in life.pids if pid != view.call.pid]
+    where = f"in process {sharers[0]}" if sharers else "in this process"
+    ender = life.closed_by
+    calls = (ender,) if ender is not None and (life.closed_ns or 0) >= at else ()
+    later = f"; c{ender} will end it" if calls else ""
+    return Because({"where": where, "later": later}, calls)
+
+
+def _fin_before(view: View) -> Because | None:
+    half = view.half
+    fins = [s.id for s in half.fins if s.time_ns <= view.call.entered_ns] if half else []
+    if not fins:
+        return None
+    cause = view.causes[fins[0]]
+    by = f"by c{cause.call}" if cause.call is not None else "before"
+    return Because({"fin": f"#{fins[0]}", "by": by}, (cause.call,) if cause.call else ())
+
+
+def _reset_before(view: View) -> Because | None:
+    half, other = view.half, view.other
+    if half is None or other is None:
+        return None
+    until = view.call.returned_ns or view.call.entered_ns
+    resets = [s.id for s in (*other.resets, *half.resets) if s.time_ns <= until]
+    return Because({"reset": f"#{resets[0]}"}, segments=(resets[0],)) if resets else None
+
+
+def _gave_up_before(view: View) -> Because | None:
+    """The connection never opened: its SYN was not answered, or the attempt is broken off."""
+    half, other = view.half, view.other
+    if half is None or other is None or other.syns or half is other:
+        return None
+    return Because({"syn": f"#{half.syns[0].id}"} if half.syns else {"syn": "its SYN"})
+
+
+def _timed_out_before(view: View) -> Because | None:
+    gone = [c for c in (view.life.calls if view.life else ()) if c.errno == "ETIMEDOUT"]
+    gone = [c for c in gone if c.entered_ns < view.call.entered_ns]
+    return Because({"told": f"c{gone[-1].id}"}, (gone[-1].id,)) if gone else None
+
+
+def _listener(view: View) -> Because | None:
+    life = view.life
+    return YES if life and any(c.name == "listen" and c.succeeded for c in life.calls) else None
+
+
+def _unconnected(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and view.half is None else None
+
+
+def _fin_unseen(view: View) -> Because | None:
+    life = view.life
+    if life is None or not life.is_tcp or view.sent:
+        return None
+    return Because(likely=True) if view.lossy else None
+
+
+def _queued_behind(view: View) -> Because | None:
+    """The FIN waits behind bytes that could not leave yet, and never left."""
+    half, stream = view.half, view.outgoing
+    if half is None or stream is None or half.fins:
+        return None
+    unsent = stream.sent_until - (half.ends[-1] if half.ends else 1)
+    return Because({"unsent": counted(unsent, "byte")}) if unsent > 0 else None
+
+
+def _shut_how(view: View, *hows: str) -> bool:
+    return view.call.args.get("how") in hows
+
+
+def _half_close(view: View) -> Because | None:
+    return _sends_fin(view) if _shut_how(view, "SHUT_WR") else None
+
+
+def _full_shutdown(view: View) -> Because | None:
+    return _sends_fin(view) if _shut_how(view, "SHUT_RDWR") else None
+
+
+def _shut_reading(view: View) -> Because | None:
+    return YES if _shut_how(view, "SHUT_RD") else None
+
+
+def _shut_locally(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and not life.is_tcp else None
+
+
+def _with_sockets(view: View) -> Because | None:
+    """What an exit, exec or kill did to the sockets whose last holder it took away."""
+    ended = [
+        view.joined.descriptors.sockets[number]
+        for number in view.joined.descriptors.ended.get(view.call.id, ())
+    ]
+    if not ended:
+        return None
+    fins, resets = _with_flag(view, "F"), _with_flag(view, "R")
+    parts = []
+    if fins:
+        parts.append(f"FIN {ids(fins)} went out as if it had called close()")
+    if resets:
+        parts.append(f"RST {ids(resets)} aborted what had unread data or SO_LINGER 0")
+    told = "; ".join(parts) or "nothing had to be sent for them"
+    return Because({"sockets": counted(len(ended), "socket"), "told": told})
+
+
+def _no_sockets(view: View) -> Because | None:
+    return None if view.sent else YES
+
+
+def _made_name(view: View) -> Because | None:
+    return Because({"new": view.call.result})
+
+
+CLOSE_RULES: tuple[Rule, ...] = (
+    Rule(
+        "shutdown-write", _SHUTDOWN, _ok(),
+        "shutdown(SHUT_WR) sent FIN {fin} at once, whoever else holds the socket: a half-close. "
+        "This end can still receive.", "shutdown(2); RFC 9293 3.6; UNP 6.6", _half_close),
+    Rule(
+        "shutdown-both", _SHUTDOWN, _ok(),
+        "shutdown(SHUT_RDWR) sent FIN {fin} and ended receiving here too; the descriptor stays "
+        "open until close().", "shutdown(2); UNP 6.6", _full_shutdown),
+    Rule(
+        "shutdown-listener", _SHUTDOWN, _ok(),
+        "shutdown() ended the listening; {number} still in its queue were reset ({reset}).",
+        "shutdown(2); Linux tcp_shutdown", _aborts_queue),
+    Rule(
+        "shutdown-read", _SHUTDOWN, _ok(),
+        "shutdown(SHUT_RD) is known to this kernel alone: receives return EOF from now on, nothing "
+        "was sent, and the peer can go on sending.", "shutdown(2); UNP 6.6", _shut_reading),
+    Rule(
+        "shutdown-local", _SHUTDOWN, _ok(),
+        "The socket is not TCP: nothing is sent.", "shutdown(2); unix(7)", _shut_locally),
+    Rule(
+        "shutdown-again", _SHUTDOWN, _ok(),
+        "FIN {fin} had gone out already ({by}): there is nothing more to send.",
+        "shutdown(2)", _fin_before),
+    Rule(
+        "shutdown-fin-waits", _SHUTDOWN, _ok(),
+        "The FIN waits behind {unsent} of data that never left.", "RFC 9293 3.6",
+        _queued_behind, by_absence=True),
+    Rule(
+        "shutdown-stops-listening", _SHUTDOWN, _ok(),
+        "shutdown() ended the listening. No connection waited, and nothing was sent.",
+        "shutdown(2); Linux tcp_shutdown", _listener),
+    Rule(
+        "shutdown-not-captured", _SHUTDOWN, _ok(),
+        "Its FIN was not captured.", "shutdown(2)", _fin_unseen, certain=False),
+    Rule(
+        "shutdown-reset-before", _SHUTDOWN, _ok("ENOTCONN"),
+        "RST {reset} had ended the connection: there is nothing left to shut down.",
+        "shutdown(2)", _reset_before),
+    Rule(
+        "shutdown-not-connected", _SHUTDOWN, _ok("ENOTCONN"),
+        "The socket has no connection, or has it no more: there is nothing to shut down. Nothing "
+        "was sent.", "shutdown(2)", _no_sockets),
+    Rule(
+        "close-aborts-queue", _CLOSE, _ok(),
+        "The listener closed while {number} waited in its accept queue, established for their "
+        "clients: each was aborted by RST ({reset}).",
+        "Linux inet_csk_listen_stop; UNP 4.5", _aborts_queue),
+    Rule(
+        "close-linger-zero", _CLOSE, _ok(),
+        "SO_LINGER was set to on with 0 seconds ({option}): close() aborted the connection with "
+        "RST {reset}, threw away what was unsent and skipped TIME-WAIT.",
+        "socket(7) SO_LINGER; RFC 9293 3.10.5; UNP 7.5", _aborts_linger),
+    Rule(
+        "close-unread-data", _CLOSE, _ok(),
+        "{unread} that {brought} had brought were never read: closing then is data loss, so the "
+        "kernel tells the peer by RST {reset} instead of FIN.",
+        "RFC 1122 4.2.2.13; RFC 2525 2.17; Linux __tcp_close", _aborts_unread),
+    Rule(
+        "close-aborted", _CLOSE, _ok(),
+        "RST {reset} went out while the socket was closed.", "RFC 9293 3.10.5", _aborts_somehow,
+        certain=False),
+    Rule(
+        "close-lingered", _CLOSE, _ok(),
+        "SO_LINGER made close() wait: FIN {fin} went out, and the call returned when {completed} "
+        "acknowledged it.", "socket(7) SO_LINGER; UNP 7.5", _lingered),
+    Rule(
+        "close-active", _CLOSE, _ok(),
+        "The last descriptor was given up, so FIN {fin} went out. It was the first FIN: this end "
+        "closes actively and will be the one in TIME-WAIT.",
+        "close(2); RFC 9293 3.6; UNP 2.7", _active_close, plain=True),
+    Rule(
+        "close", _CLOSE, _ok(),
+        "The last descriptor was given up, so FIN {fin} went out, after the peer's: a passive "
+        "close.", "close(2); RFC 9293 3.6", _sends_fin, plain=True),
+    Rule(
+        "close-not-last", _CLOSE, _ok(),
+        "Nothing was sent: the socket has another descriptor {where}{later}. Only the last close "
+        "ends the connection.", "close(2); fork(2); dup(2); UNP 4.8", _still_held),
+    Rule(
+        "close-after-reset", _CLOSE, _ok(),
+        "RST {reset} had ended the connection; only the descriptor was left to give up. Nothing "
+        "was sent.", "close(2)", _reset_before, plain=True),
+    Rule(
+        "close-after-fin", _CLOSE, _ok(),
+        "FIN {fin} had gone out already ({by}); close() gave up the descriptor and sent nothing.",
+        "close(2); shutdown(2)", _fin_before, plain=True),
+    Rule(
+        "close-after-timeout", _CLOSE, _ok(),
+        "The kernel had given the connection up ({told}); nothing was sent.", "close(2)",
+        _timed_out_before, plain=True),
+    Rule(
+        "close-unopened", _CLOSE, _ok(),
+        "The connection was not open: {syn} had got no SYN-ACK. close() broke the attempt off; "
+        "nothing was sent.", "close(2); RFC 9293 3.10.4", _gave_up_before),
+    Rule(
+        "close-listener", _CLOSE, _ok(),
+        "The listener closed; nobody waited in its queue, and nothing was sent.", "close(2)",
+        _listener, plain=True),
+    Rule(
+        "close-fin-waits", _CLOSE, _ok(),
+        "The FIN waits behind {unsent} of data that had not left when the capture ended.",
+        "RFC 9293 3.6; close(2)", _queued_behind, by_absence=True),
+    Rule(
+        "close-unconnected", _CLOSE, _ok(),
+        "The socket had no connection: closing it sends nothing.", "close(2)", _unconnected,
+        plain=True),
+    Rule(
+        "close-not-captured", _CLOSE, _ok(),
+        "What closing sent was not captured.", "close(2)", _fin_unseen, certain=False),
+    Rule(
+        "close-no-socket", _CLOSE, _ok(),
+        "The descriptor named no socket that was seen; nothing was sent.", "close(2)", _no_sockets,
+        plain=True),
+    Rule(
+        "dup", names("dup", "dup2", "dup3"), _ok(),
+        "Descriptor {new} names the same socket now; the FIN waits for the last of them to be "
+        "closed. Nothing was sent.", "dup(2)", _made_name, plain=True),
+    Rule(
+        "ends-sockets", frozenset({*ENDING, "execve", "kill"}), _ok("ok", "never"),
+        "It took away the last descriptor of {sockets}: {told}.",
+        "exit(3); execve(2); UNP 5.11", _with_sockets),
+    Rule(
+        "ends-process", frozenset({*ENDING, "execve", "kill"}), _ok("ok", "never"),
+        "No socket lost its last descriptor by it: nothing was sent.",
+        "exit(3); execve(2); kill(2)", _no_sockets, plain=True),
+)  # fmt: skip

@@ -1,0 +1,535 @@
+"""Rules for sending and receiving."""
+
+from __future__ import annotations
+
+from observatory.analysis.causes import HELD_BACK_NS
+from observatory.analysis.completions import BLOCKED_NS
+from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.matching import SLACK_NS
+from observatory.analysis.rule import Rule
+from observatory.analysis.view import YES, Because, View, counted, ids
+from observatory.model import Call, CauseKind, Protocol
+
+
+def _ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def _flags(view: View) -> str:
+    return str(view.call.args.get("flags", ""))
+
+
+def _unix(view: View) -> Because | None:
+    return YES if view.life is not None and view.life.is_unix else None
+
+
+def _udp(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and life.is_udp else None
+
+
+def _udp_sent(view: View) -> Because | None:
+    return _udp(view) if view.sent else None
+
+
+def _udp_answered_by_icmp(view: View) -> Because | None:
+    """The datagram drew an ICMP error, which the next call will report."""
+    life = view.life
+    if life is None or not life.is_udp:
+        return None
+    errors = [e for e in view.joined.mail.errors.get(life.id, ()) if _quotes(view, e.id)]
+    if not errors:
+        return None
+    facts = {"icmp": f"#{errors[0].id}", "says": describe_icmp(errors[0])}
+    return Because(facts, segments=(errors[0].id,))
+
+
+def _quotes(view: View, icmp: int) -> bool:
+    return view.joined.mail.quotes.get(icmp) in view.sent
+
+
+def _raw(view: View) -> Because | None:
+    life = view.life
+    return YES if life and (life.type == "SOCK_RAW" or life.family == "AF_PACKET") else None
+
+
+def _fast_open(view: View) -> Because | None:
+    if "MSG_FASTOPEN" not in _flags(view) or not view.sent:
+        return None
+    syn = view.segment(view.sent[0])
+    told = (
+        f"its SYN #{syn.id} carried {syn.length} bytes"
+        if syn.length
+        else f"with no cookie in store, SYN #{syn.id} only asked for one and the data came later"
+    )
+    return Because({"told": told})
+
+
+def _drew_reset(view: View) -> Because | None:
+    """The bytes were accepted, sent, and answered by RST."""
+    other = view.other
+    if other is None:
+        return None
+    carried = set(view.sent) | set(view.retransmitted)
+    for reset in other.resets:
+        cause = view.causes[reset.id]
+        if cause.kind is CauseKind.REPLY and cause.segment in carried:
+            closer = _closer(view)
+            facts = {
+                "reset": f"#{reset.id}",
+                "why": f" because {closer.name}() c{closer.id} had closed it" if closer else "",
+            }
+            return Because(facts, (closer.id,) if closer else (), (reset.id,))
+    return None
+
+
+def _closer(view: View) -> Call | None:
+    """The call that ended the peer's socket, where it was recorded."""
+    other = view.other
+    life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
+    if life is None or life.closed_by is None:
+        return None
+    return next((c for c in life.calls if c.id == life.closed_by), None)
+
+
+def _blocked(view: View) -> Because | None:
+    call = view.call
+    if call.returned_ns is None or call.returned_ns - call.entered_ns < BLOCKED_NS:
+        return None
+    if not view.completed_by or view.half is None:
+        return None
+    waited = (call.returned_ns - call.entered_ns) / 1e6
+    return Because({"waited": f"{waited:.0f} ms"})
+
+
+def _held(view: View) -> Because | None:
+    """Bytes that left only after the call had returned."""
+    half, call = view.half, view.call
+    if half is None or not view.sent or call.returned_ns is None:
+        return None
+    first = view.segment(view.sent[0])
+    if first.time_ns <= call.returned_ns + HELD_BACK_NS:
+        return None
+    release = view.causes[first.id].segment
+    told = f"until #{release} came" if release else "until a timer let them go"
+    return Because({"told": told}, segments=(release,) if release else ())
+
+
+def _urgent(view: View) -> Because | None:
+    return YES if "MSG_OOB" in _flags(view) else None
+
+
+def _partial(view: View) -> Because | None:
+    asked, taken = view.call.args.get("length"), view.call.result
+    return YES if isinstance(asked, int) and taken is not None and taken < asked else None
+
+
+def _sent_on_wire(view: View) -> Because | None:
+    return YES if view.sent else None
+
+
+def _never_left(view: View) -> Because | None:
+    """TCP took the bytes, but no segment ever carried them."""
+    half, stream = view.half, view.outgoing
+    if half is None or stream is None or view.sent:
+        return None
+    return Because(likely=view.lossy)
+
+
+def _again(view: View) -> Because | None:
+    if not view.retransmitted or not view.sent:
+        return None
+    return Because({"times": counted(len(view.retransmitted))})
+
+
+def _broken(view: View) -> Because | None:
+    """EPIPE: the sending direction is over, by a RST that came or by our own shutdown."""
+    other = view.other
+    resets = [r.id for r in other.resets if r.time_ns <= _returned(view)] if other else []
+    told = _told_reset(view)
+    if not resets:
+        return None
+    facts = {"reset": f"#{resets[0]}", "told": told}
+    return Because(facts, segments=(resets[0],))
+
+
+def _told_reset(view: View) -> str:
+    told = [c for c in view.earlier(*SENDING, *RECEIVING) if c.errno in ("ECONNRESET", "EPIPE")]
+    if told:
+        return f" ({told[-1].name}() c{told[-1].id} was told {told[-1].errno} already)"
+    return ""
+
+
+def _shut_down(view: View) -> Because | None:
+    shut = [c for c in view.earlier("shutdown") if c.args.get("how") != "SHUT_RD" and c.succeeded]
+    return Because({"shutdown": f"c{shut[0].id}"}, (shut[0].id,)) if shut else None
+
+
+def _no_peer(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and view.half is None else None
+
+
+def _peer_gone_locally(view: View) -> Because | None:
+    life = view.life
+    return YES if life and not (life.is_tcp or life.is_udp) else None
+
+
+def _returned(view: View) -> int:
+    return (view.call.returned_ns or view.call.entered_ns) + SLACK_NS
+
+
+def _reset_came(view: View) -> Because | None:
+    resets = [s for s in view.segments_of(view.completed_by, Protocol.TCP) if "R" in s.flags]
+    if not resets:
+        return None
+    cause = view.causes[resets[-1].id]
+    why = f" ({cause.reason.removeprefix('RST: ')})" if cause.kind is not CauseKind.UNKNOWN else ""
+    by = (cause.call,) if cause.call is not None else ()
+    answered = (cause.segment,) if cause.segment is not None else ()
+    return Because({"reset": f"#{resets[-1].id}", "why": why}, by, answered)
+
+
+def _icmp_came(view: View) -> Because | None:
+    found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
+    if not found:
+        return None
+    quoted = view.joined.mail.quotes.get(found[-1].id)
+    facts = {
+        "icmp": f"#{found[-1].id}",
+        "says": describe_icmp(found[-1]),
+        "quoted": f"#{quoted}" if quoted else "an earlier datagram",
+    }
+    return Because(facts, segments=(quoted,) if quoted else ())
+
+
+def _no_room(view: View) -> Because | None:
+    by, half = view.nonblocking, view.half
+    asked = "MSG_DONTWAIT" in _flags(view)
+    if by is None and not asked:
+        return None
+    why = f"since {by.name}() c{by.id}" if by else "by MSG_DONTWAIT"
+    calls = (by.id,) if by else ()
+    if half is None:
+        return Because({"why": why, "peer": ""}, calls)
+    other = view.other
+    closed = [
+        s.id
+        for s in (view.conversation.between(0, _returned(view)) if view.conversation else ())
+        if s.half is other and s.ack is not None
+    ][-1:]
+    window = view.segment(closed[0]).window if closed else None
+    told = f" The peer's last window was {window} (#{closed[0]})." if closed else ""
+    return Because({"why": why, "peer": told}, calls, tuple(closed))
+
+
+def _timed_wait(view: View) -> Because | None:
+    option = view.option("SO_RCVTIMEO") or view.option("SO_SNDTIMEO")
+    if option is None:
+        return None
+    return Because({"option": f"c{option.id}"}, (option.id,))
+
+
+def _nothing_there(view: View) -> Because | None:
+    by = view.nonblocking
+    if by is None and "MSG_DONTWAIT" not in _flags(view):
+        return None
+    why = f"since {by.name}() c{by.id}" if by else "by MSG_DONTWAIT"
+    return Because({"why": why}, (by.id,) if by else ())
+
+
+def _peeked(view: View) -> Because | None:
+    return YES if "MSG_PEEK" in _flags(view) else None
+
+
+def _out_of_band(view: View) -> Because | None:
+    return YES if "MSG_OOB" in _flags(view) and view.completed_by else None
+
+
+def _received(view: View) -> Because | None:
+    if not view.completed_by:
+        return None
+    latest = max(view.segment(number).time_ns for number in view.completed_by)
+    waiting = latest >= view.call.entered_ns
+    told = "recv was waiting for it" if waiting else "it was in the receive buffer already"
+    return Because({"waited": told})
+
+
+def _received_datagram(view: View) -> Because | None:
+    life = view.life
+    return _received(view) if life and life.is_udp else None
+
+
+def _received_part(view: View) -> Because | None:
+    """Fewer bytes were taken than the segments brought: the rest stays."""
+    stream = view.incoming
+    because = _received(view)
+    if stream is None or because is None:
+        return None
+    left = stream.unread_at(view.call.returned_ns or 0)
+    if left <= 0:
+        return None
+    return Because({**because.facts, "left": counted(left, "byte")})
+
+
+def _nothing_asked(view: View) -> Because | None:
+    return YES if view.call.result == 0 else None
+
+
+def _fin_came(view: View) -> Because | None:
+    if not view.completed_by:
+        return None
+    fin = view.completed_by[-1]
+    cause = view.causes[fin]
+    by = f", sent by c{cause.call}" if cause.call is not None else ""
+    return Because({"fin": f"#{fin}", "by": by}, (cause.call,) if cause.call else ())
+
+
+def _own_shutdown(view: View) -> Because | None:
+    shut = [c for c in view.earlier("shutdown") if c.args.get("how") != "SHUT_WR"]
+    life = view.life
+    if not shut and life:
+        meanwhile = (
+            c for c in life.calls if c.name == "shutdown" and c.args.get("how") != "SHUT_WR"
+        )
+        shut = [c for c in meanwhile if c.entered_ns <= _returned(view)]
+    return Because({"shutdown": f"c{shut[-1].id}"}, (shut[-1].id,)) if shut else None
+
+
+def _eof_after_reset(view: View) -> Because | None:
+    """The RST was told to an earlier call; from then on the socket is at its end."""
+    other = view.other
+    told = [
+        c
+        for c in view.earlier(*SENDING, *RECEIVING, "getsockopt")
+        if c.errno in ("ECONNRESET", "EPIPE") or c.args.get("option") == "SO_ERROR"
+    ]
+    if other is None or not other.resets or not told:
+        return None
+    facts = {"reset": f"#{other.resets[0].id}", "told": f"{told[-1].name}() c{told[-1].id}"}
+    return Because(facts, (told[-1].id,), (other.resets[0].id,))
+
+
+def _local_eof(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and not life.is_tcp else None
+
+
+def _eof_unseen(view: View) -> Because | None:
+    life = view.life
+    if life is None or not life.is_tcp or view.half is None:
+        return None
+    return YES if view.lossy or (view.conversation and view.conversation.gaps) else None
+
+
+def _no_urgent(view: View) -> Because | None:
+    return YES if "MSG_OOB" in _flags(view) else None
+
+
+def _timed_out(view: View) -> Because | None:
+    half = view.half
+    if half is None or not half.carriers:
+        return None
+    last = [s.id for s in half.carriers[-1:]]
+    return Because({"last": ids(last)}, segments=tuple(last))
+
+
+def _unacknowledged(view: View) -> Because | None:
+    stream = view.outgoing
+    return YES if stream is not None else None
+
+
+DATA_RULES: tuple[Rule, ...] = (
+    Rule(
+        "send-raw", SENDING, _ok(),
+        "A raw socket sent a packet that the program made itself: {sent}. The kernel's TCP knows "
+        "nothing of it.", "raw(7); packet(7)", _raw),
+    Rule(
+        "send-unix", SENDING, _ok(),
+        "The {result} bytes went to the peer's receive buffer inside this kernel. No packet is "
+        "sent for AF_UNIX.", "unix(7)", _unix, plain=True),
+    Rule(
+        "send-udp-refused-later", SENDING, _ok(),
+        "The datagram {sent} was sent, and the call succeeded: UDP promises no more. It drew "
+        "{icmp} (ICMP {says}), which a later call on a connected socket reports.",
+        "udp(7); RFC 1122 4.1.3.3; UNP 8.9", _udp_answered_by_icmp),
+    Rule(
+        "send-udp", SENDING, _ok(),
+        "One call, one datagram: {sent}. Sent does not mean received.", "udp(7)", _udp_sent,
+        plain=True),
+    Rule(
+        "send-fast-open", SENDING, _ok(),
+        "MSG_FASTOPEN connects and sends in one call: {told}.", "RFC 7413; tcp(7)", _fast_open),
+    Rule(
+        "send-drew-reset", SENDING, _ok(),
+        "The call succeeded because the kernel took the bytes into its send buffer; they went "
+        "out as {sent}, and RST {reset} answered: the peer's socket is gone{why}. The next "
+        "call will be told.",
+        "send(2); RFC 9293 3.10.7.1; UNP 5.12, 5.13", _drew_reset),
+    Rule(
+        "send-urgent", SENDING, _ok(),
+        "Urgent mode: the last byte is marked by the urgent pointer in {sent}; it travels in the "
+        "stream like any other byte.", "RFC 6093; tcp(7); UNP 24.2", _urgent),
+    Rule(
+        "send-blocked", SENDING, _ok(),
+        "The send buffer was full and the call waited {waited}, until {completed} made room by "
+        "acknowledging bytes or opening the window.",
+        "send(2); RFC 9293 3.8.6", _blocked, certain=False),
+    Rule(
+        "send-held", SENDING, _ok(),
+        "The kernel took the {result} bytes at once but held them back {told}; then {sent} "
+        "carried them (Nagle, a full window, or the congestion window).",
+        "RFC 1122 4.2.3.4; tcp(7) TCP_NODELAY; UNP 7.9", _held),
+    Rule(
+        "send-retransmitted", SENDING, _ok(),
+        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): the "
+        "first copy was not acknowledged in time.", "RFC 6298", _again),
+    Rule(
+        "send-partial", SENDING, _ok(),
+        "The kernel took {result} of {length} bytes: no more fitted into the send buffer of a "
+        "socket that does not wait.", "send(2); UNP 3.9", _partial),
+    Rule(
+        "send", SENDING, _ok(),
+        "The kernel took the {result} bytes into its send buffer and sent {sent}. Success means "
+        "buffered, not delivered.", "send(2); UNP 2.11", _sent_on_wire, plain=True),
+    Rule(
+        "send-never-left", SENDING, _ok(),
+        "The kernel took the {result} bytes into its send buffer, but no segment carried them "
+        "before the connection or the capture ended.", "send(2)", _never_left, by_absence=True),
+    Rule(
+        "send-broken-by-reset", SENDING, _ok("EPIPE"),
+        "RST {reset} had ended the connection{told}: nothing can be sent on it any more. The "
+        "kernel also raises SIGPIPE unless MSG_NOSIGNAL or SIG_IGN holds it off. Nothing was sent.",
+        "send(2); UNP 5.13", _broken),
+    Rule(
+        "send-after-shutdown", SENDING, _ok("EPIPE"),
+        "This end shut its sending direction down itself ({shutdown}): nothing can be sent after "
+        "the FIN. The kernel also raises SIGPIPE unless it is held off. Nothing was sent.",
+        "send(2); shutdown(2)", _shut_down),
+    Rule(
+        "send-broken-locally", SENDING, _ok("EPIPE", "ECONNRESET", "ENOTCONN", "ECONNREFUSED",
+                                             "EAGAIN", "ENOENT"),
+        "The peer inside this host is gone or takes no more ({errno}). No packet is involved.",
+        "unix(7); send(2)", _peer_gone_locally),
+    Rule(
+        "send-reset", SENDING, _ok("ECONNRESET"),
+        "RST {reset} had come{why}; this is the first call to be told. Nothing was sent.",
+        "send(2); RFC 9293 3.10.7.4; UNP 5.12", _reset_came),
+    Rule(
+        "send-refused-by-icmp", SENDING, _ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),
+        "ICMP {icmp} ({says}) had answered {quoted}, an earlier datagram of this connected "
+        "socket; the first call after it is told, and sends nothing.",
+        "udp(7); icmp(7); UNP 8.11", _icmp_came),
+    Rule(
+        "send-no-room", SENDING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "The send buffer is full and the socket does not wait ({why}).{peer} Nothing was taken.",
+        "send(2); RFC 9293 3.8.6", _no_room),
+    Rule(
+        "send-timeout", SENDING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "The time set by SO_SNDTIMEO ({option}) passed before there was room.",
+        "socket(7) SO_SNDTIMEO", _timed_wait),
+    Rule(
+        "send-not-connected", SENDING, _ok("ENOTCONN", "EPIPE", "EDESTADDRREQ"),
+        "The socket has no peer: nothing says where the bytes should go. Nothing was sent.",
+        "send(2); UNP 4.3", _no_peer),
+    Rule(
+        "send-timed-out", SENDING, _ok("ETIMEDOUT", "EHOSTUNREACH"),
+        "What was sent last ({last}) was never acknowledged, and the kernel gave the connection "
+        "up. Nothing was sent now.", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT; RFC 9293 3.8.3",
+        _timed_out, by_absence=True),
+    Rule(
+        "send-refused", SENDING,
+        _ok("EMSGSIZE", "EISCONN", "EOPNOTSUPP", "EINVAL", "EACCES", "EPERM", "ENOBUFS",
+            "EAFNOSUPPORT", "EDESTADDRREQ", "ENETUNREACH", "EINPROGRESS", "EFAULT"),
+        "The kernel refused with {errno} before sending anything.", "send(2)", certain=True),
+    Rule(
+        "send-cut-off", SENDING, _ok("never"),
+        "send() was still waiting for room in its buffer when its process or the observation "
+        "ended; what it had handed over went out as {sent}.", "send(2)", _unacknowledged),
+    Rule(
+        "recv-nothing-asked", RECEIVING, _ok(),
+        "Nothing was asked for, or an empty datagram came.", "recv(2)", _nothing_asked, plain=True),
+    Rule(
+        "recv-unix", RECEIVING, _ok(),
+        "The {result} bytes came from the peer inside this kernel. No packet is involved.",
+        "unix(7)", _unix, plain=True),
+    Rule(
+        "recv-peek", RECEIVING, _ok(),
+        "MSG_PEEK shows the bytes of {completed} and leaves them in the receive buffer: the next "
+        "receive returns them again.", "recv(2); UNP 14.7", _peeked),
+    Rule(
+        "recv-urgent", RECEIVING, _ok(),
+        "MSG_OOB fetched the urgent byte, which {completed} brought, ahead of its place in the "
+        "stream.", "tcp(7); RFC 6093; UNP 24.2", _out_of_band),
+    Rule(
+        "recv-datagram", RECEIVING, _ok(), "The datagram {completed}; {waited}.", "udp(7)",
+        _received_datagram, plain=True),
+    Rule(
+        "recv-part", RECEIVING, _ok(),
+        "{result} bytes of {completed}; {left} more had arrived and stay in the receive buffer.",
+        "recv(2); UNP 3.9", _received_part, plain=True),
+    Rule(
+        "recv", RECEIVING, _ok(), "The {result} bytes that {completed} brought; {waited}.",
+        "recv(2); UNP 3.9", _received, plain=True),
+    Rule(
+        "recv-eof", RECEIVING, frozenset({"EOF"}),
+        "EOF: FIN {fin} from the peer{by} says that no more bytes will come. This end can go on "
+        "sending.", "recv(2); RFC 9293 3.6; UNP 5.6", _fin_came),
+    Rule(
+        "recv-eof-after-shutdown", RECEIVING, frozenset({"EOF"}),
+        "EOF because this end shut its own receiving direction down ({shutdown}); the peer knows "
+        "nothing of it.", "shutdown(2); UNP 6.6", _own_shutdown),
+    Rule(
+        "recv-eof-after-reset", RECEIVING, frozenset({"EOF"}),
+        "RST {reset} had ended the connection, and {told} was told the error; an error is told "
+        "once, and then there is only the end.", "recv(2); socket(7) SO_ERROR", _eof_after_reset),
+    Rule(
+        "recv-eof-local", RECEIVING, frozenset({"EOF"}),
+        "The peer inside this host closed, or sent an empty datagram. TCP is not involved.",
+        "unix(7); udp(7)", _local_eof),
+    Rule(
+        "recv-eof-not-captured", RECEIVING, frozenset({"EOF"}),
+        "EOF means that the peer's FIN had come, but the capture does not show it.",
+        "recv(2)", _eof_unseen, certain=False),
+    Rule(
+        "recv-reset", RECEIVING, _ok("ECONNRESET"),
+        "RST {reset} ended the connection{why}. Bytes that had not been read are lost.",
+        "recv(2); RFC 9293 3.10.7.4; UNP 5.12", _reset_came),
+    Rule(
+        "recv-refused-by-icmp", RECEIVING, _ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),
+        "ICMP {icmp} ({says}) answered {quoted}, which this connected socket had sent; the "
+        "kernel kept the error for the next call, this one.",
+        "udp(7); icmp(7); UNP 8.11", _icmp_came),
+    Rule(
+        "recv-refused-by-reset", RECEIVING, _ok("ECONNREFUSED"),
+        "The connection was refused by RST {reset}; this call is the first to be told.",
+        "recv(2); UNP 16.3", _reset_came),
+    Rule(
+        "recv-nothing-there", RECEIVING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "Nothing had arrived, and the socket does not wait ({why}).", "recv(2); UNP 16.1",
+        _nothing_there, by_absence=True),
+    Rule(
+        "recv-timeout", RECEIVING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "Nothing arrived within the time set by SO_RCVTIMEO ({option}).", "socket(7) SO_RCVTIMEO",
+        _timed_wait, by_absence=True),
+    Rule(
+        "recv-no-urgent", RECEIVING, _ok("EINVAL", "EAGAIN", "EWOULDBLOCK"),
+        "There is no urgent byte to fetch: none was sent, it was taken already, or SO_OOBINLINE "
+        "leaves it in the stream.", "tcp(7); UNP 24.2", _no_urgent),
+    Rule(
+        "recv-not-connected", RECEIVING, _ok("ENOTCONN"),
+        "The socket is not connected: there is nobody to receive from. Nothing was sent.",
+        "recv(2)", _no_peer),
+    Rule(
+        "recv-timed-out", RECEIVING, _ok("ETIMEDOUT", "EHOSTUNREACH"),
+        "What this end sent ({last}) was never acknowledged, and the kernel gave the connection "
+        "up.", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT", _timed_out, by_absence=True),
+    Rule(
+        "recv-refused", RECEIVING, _ok("EINVAL", "EOPNOTSUPP", "EFAULT", "ENOTCONN"),
+        "The kernel refused with {errno}.", "recv(2)"),
+    Rule(
+        "recv-waiting", RECEIVING, _ok("never"),
+        "The call was still waiting for something to arrive when its process or the observation "
+        "ended.", "recv(2)"),
+)  # fmt: skip

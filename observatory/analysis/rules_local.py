@@ -1,0 +1,178 @@
+"""Rules for calls that touch no wire: socket, fork, options, names, waiting; and for errnos that
+any call may meet."""
+
+from __future__ import annotations
+
+from observatory.analysis.descriptors import WAITING
+from observatory.analysis.rule import ANY_CALL, Rule, names
+from observatory.analysis.view import YES, Because, View
+from observatory.model import Endpoint
+
+_SOCKET = names("socket", "socketpair")
+_OPTIONS = names("setsockopt", "getsockopt", "ioctl", "fcntl")
+_NAMES = names("getsockname", "getpeername")
+_ANY = frozenset({ANY_CALL})
+
+
+def _ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def _kind(view: View) -> Because | None:
+    args = view.call.args
+    return Because({"kind": f"{args.get('family')} {args.get('type')}"})
+
+
+def _fetched_error(view: View) -> Because | None:
+    """SO_ERROR gave and cleared an error."""
+    value = view.call.args.get("value")
+    if view.call.args.get("option") != "SO_ERROR" or not value or value == "0":
+        return None
+    by = f"which {view.facts()['completed']} had caused" if view.completed_by else "pending on it"
+    return Because({"value": value, "by": by})
+
+
+def _no_peer(view: View) -> Because | None:
+    failed = [c for c in view.earlier("connect") if c.failed and c.errno != "EINPROGRESS"]
+    other = view.other
+    resets = [s.id for s in other.resets] if other else []
+    if failed:
+        told = f"connect() c{failed[-1].id} had failed with {failed[-1].errno}"
+        return Because({"told": told}, (failed[-1].id,))
+    if resets:
+        return Because({"told": f"RST #{resets[0]} ended the connection"}, segments=(resets[0],))
+    return Because({"told": "it is not connected"})
+
+
+def _named(view: View) -> Because | None:
+    return Because({"told": view.call.args.get("address") or view.call.local})
+
+
+def _unnamed(view: View) -> Because | None:
+    address = view.address or view.call.local
+    if isinstance(address, Endpoint) and address.is_wildcard and address.port == 0:
+        return YES
+    return None
+
+
+def _ready(view: View) -> Because | None:
+    if not view.call.result:
+        return None
+    return YES if view.completed_by else None
+
+
+def _ready_at_once(view: View) -> Because | None:
+    return YES if view.call.result else None
+
+
+def _expired(view: View) -> Because | None:
+    return None if view.call.result else YES
+
+
+def _closed_before(view: View) -> Because | None:
+    """The close that gave the descriptor up."""
+    closed = [
+        c
+        for life in view.joined.descriptors.sockets.values()
+        if view.call.pid in life.pids
+        for c in life.calls
+        if c.name == "close"
+        and c.succeeded
+        and (c.pid, c.fd) == (view.call.pid, view.call.fd)
+        and c.entered_ns < view.call.entered_ns
+    ]
+    if not closed:
+        return None
+    last = max(closed, key=lambda c: c.entered_ns)
+    return Because({"close": f"c{last.id}"}, (last.id,))
+
+
+LOCAL_RULES: tuple[Rule, ...] = (
+    Rule(
+        "socket", _SOCKET, _ok(),
+        "A new {kind} socket; nothing is sent until it is used.", "socket(2); UNP 4.2", _kind,
+        plain=True),
+    Rule(
+        "socket-refused", _SOCKET,
+        _ok("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EINVAL", "EPROTOTYPE",
+            "EOPNOTSUPP", "EPERM", "EACCES", "ENOBUFS", "ENOMEM"),
+        "This kernel makes no socket of that family, type and protocol ({kind}): {errno}. Nothing "
+        "was sent.", "socket(2); UNP 4.2", _kind),
+    Rule(
+        "socket-descriptors-used-up", _SOCKET, _ok("EMFILE", "ENFILE"),
+        "The process (EMFILE) or the host (ENFILE) has no free descriptor.",
+        "socket(2); getrlimit(2)"),
+    Rule(
+        "fork", names("fork", "vfork", "clone", "clone3"), _ok(),
+        "The child {result} holds every descriptor of its parent: each socket has one more holder "
+        "and closes with the last. Nothing was sent.", "fork(2); UNP 4.7", plain=True),
+    Rule(
+        "detach", names("detach"), _ok(),
+        "The program took the descriptor out of its socket object: no system call, and the socket "
+        "stays open.", "Python socket.detach", plain=True),
+    Rule(
+        "pending-error", names("getsockopt"), _ok(),
+        "SO_ERROR fetched and cleared the pending error {value}, {by}.",
+        "socket(7) SO_ERROR; UNP 7.5", _fetched_error),
+    Rule(
+        "option", _OPTIONS, _ok(), "A setting inside this kernel; nothing was sent.",
+        "socket(7); tcp(7)", plain=True),
+    Rule(
+        "option-refused", _OPTIONS,
+        _ok("ENOPROTOOPT", "EINVAL", "EDOM", "EPERM", "EACCES", "EOPNOTSUPP", "EISCONN", "ENOTTY",
+            "ENOTCONN", "EFAULT", "EBUSY", "ENODEV", "EADDRNOTAVAIL"),
+        "The kernel refused the option with {errno}; nothing was sent.", "getsockopt(2)"),
+    Rule(
+        "no-name-yet", names("getsockname"), _ok(),
+        "The socket has no name yet: neither bind() nor connect() gave it one.",
+        "getsockname(2); UNP 4.10", _unnamed),
+    Rule(
+        "name", _NAMES, _ok(), "The kernel told {told} from its own tables; nothing was sent.",
+        "getsockname(2); getpeername(2); UNP 4.10", _named, plain=True),
+    Rule(
+        "no-peer", names("getpeername"), _ok("ENOTCONN"),
+        "The socket has no peer: {told}. Nothing was sent.", "getpeername(2); UNP 4.10", _no_peer),
+    Rule(
+        "name-refused", _NAMES, _ok("EINVAL", "ENOBUFS", "EFAULT"),
+        "The kernel refused with {errno}: the socket has been shut down or the arguments do not "
+        "fit.", "getsockname(2); getpeername(2)"),
+    Rule(
+        "ready", WAITING, _ok(), "{completed} made {result} of the descriptors ready.",
+        "poll(2); UNP 6.3", _ready, plain=True),
+    Rule(
+        "ready-at-once", WAITING, _ok(),
+        "{result} of the descriptors were ready without anything having to come.",
+        "poll(2); UNP 6.3", _ready_at_once, plain=True),
+    Rule(
+        "wait-expired", WAITING, _ok(),
+        "Nothing became ready within the time that the call was given.", "poll(2)", _expired,
+        by_absence=True),
+    Rule(
+        "wait-cut-off", WAITING, _ok("never"),
+        "The call was still waiting when its process or the observation ended.", "poll(2)"),
+    Rule(
+        "kill-refused", names("kill"), _ok("ESRCH", "EPERM", "EINVAL"),
+        "The signal was not delivered ({errno}).", "kill(2)"),
+    Rule(
+        "exec-failed", names("execve"), _ok("ENOENT", "EACCES", "ENOEXEC", "EPERM", "E2BIG"),
+        "The program could not be started ({errno}): the process goes on with all its sockets.",
+        "execve(2)"),
+    Rule(
+        "closed-descriptor", _ANY, _ok("EBADF"),
+        "The descriptor had been given up by close() {close}: its number names nothing now. "
+        "Nothing was sent.", "close(2)", _closed_before),
+    Rule(
+        "bad-descriptor", _ANY, _ok("EBADF", "ENOTSOCK"),
+        "The number names no open socket of this process ({errno}). Nothing was sent.",
+        "intro(2)"),
+    Rule(
+        "interrupted", _ANY, _ok("EINTR"),
+        "A signal interrupted the call before it had done anything; it can be made again.",
+        "signal(7); UNP 5.9"),
+    Rule(
+        "descriptors-used-up", _ANY, _ok("EMFILE", "ENFILE"),
+        "There was no free descriptor ({errno}).", "getrlimit(2) RLIMIT_NOFILE"),
+    Rule(
+        "out-of-memory", _ANY, _ok("ENOBUFS", "ENOMEM"),
+        "The kernel had no memory for it ({errno}).", "intro(2)"),
+)  # fmt: skip

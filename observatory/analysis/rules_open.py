@@ -1,0 +1,406 @@
+"""Rules for connect(): active opens, and what connect means without TCP."""
+
+from __future__ import annotations
+
+from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.rule import Rule, names
+from observatory.analysis.view import YES, Because, View, counted, ids
+from observatory.model import Endpoint, Protocol, Segment, UnixAddress
+
+_CONNECT = names("connect")
+
+
+def _ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def _answered(view: View) -> Because | None:
+    """A TCP connect that a SYN-ACK completed."""
+    conversation, half = view.conversation, view.half
+    if conversation is None or half is None or not half.syns or not view.completed_by:
+        return None
+    syn = half.syns[0]
+    return Because({"syn": f"#{syn.id}", "times": counted(len(half.syns) - 1)}, segments=(syn.id,))
+
+
+def _answered_late(view: View) -> Because | None:
+    half = view.half
+    if half is None or len([s for s in half.syns if "A" not in s.segment.flags]) < 2:
+        return None
+    because = _answered(view)
+    if because is None:
+        return None
+    again = [s.id for s in half.syns[1:] if "A" not in s.segment.flags]
+    facts = {**because.facts, "again": ids(again), "times": counted(len(again))}
+    return Because(facts, segments=(*because.segments, *again))
+
+
+def _answered_earlier(view: View) -> Because | None:
+    """An earlier connect sent the SYN; this one only collects the result."""
+    if view.sent or not view.earlier("connect"):
+        return None
+    because = _answered(view)
+    first = view.earlier("connect")[-1]
+    if because is None:
+        return None
+    return Because({**because.facts, "first": f"c{first.id}"}, (first.id,), because.segments)
+
+
+def _to_itself(view: View) -> Because | None:
+    conversation = view.conversation
+    if conversation is None or not conversation.is_self_connected or not view.half:
+        return None
+    syn = view.half.syns[0].id
+    return Because({"syn": f"#{syn}", "own": conversation.client.sender}, segments=(syn,))
+
+
+def _crossing(view: View) -> Because | None:
+    half, other = view.half, view.other
+    if half is None or other is None or not other.syns or half is other:
+        return None
+    if "A" in other.syns[0].segment.flags or not half.syns:
+        return None
+    mine, theirs = half.syns[0].id, other.syns[0].id
+    return Because({"mine": f"#{mine}", "theirs": f"#{theirs}"}, segments=(mine, theirs))
+
+
+def _to_wildcard(view: View) -> Because | None:
+    address, half = view.address, view.half
+    if not isinstance(address, Endpoint) or not address.is_wildcard or not half:
+        return None
+    because = _answered(view)
+    if because is None:
+        return None
+    reached = half.syns[0].segment.dst
+    return Because({**because.facts, "reached": reached}, segments=because.segments)
+
+
+def _mapped(view: View) -> Because | None:
+    address = view.address
+    if not isinstance(address, Endpoint) or address.on_the_wire() == address:
+        return None
+    because = _answered(view)
+    if because is None:
+        return None
+    return Because({**because.facts, "v4": address.on_the_wire()}, segments=because.segments)
+
+
+def _is_udp(view: View) -> Because | None:
+    return YES if view.life and view.life.is_udp else None
+
+
+def _is_unix(view: View) -> Because | None:
+    return YES if isinstance(view.address, UnixAddress) else None
+
+
+def _dissolves(view: View) -> Because | None:
+    return YES if view.call.args.get("address") == "AF_UNSPEC" else None
+
+
+def _dissolves_with_reset(view: View) -> Because | None:
+    return YES if _dissolves(view) and view.sent else None
+
+
+def _reset_answered(view: View) -> Because | None:
+    resets = [s for s in view.segments_of(view.completed_by, Protocol.TCP) if "R" in s.flags]
+    if not resets:
+        return None
+    syn = view.causes[resets[-1].id].segment
+    return Because(
+        {
+            "reset": f"#{resets[-1].id}",
+            "syn": f"#{syn}" if syn else "the SYN",
+            "peer": resets[-1].src,
+        },
+        segments=(syn,) if syn else (),
+    )
+
+
+def _icmp_answered(view: View) -> Because | None:
+    found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
+    return _about_icmp(found[-1]) if found else None
+
+
+def _about_icmp(message: Segment) -> Because:
+    facts = {
+        "icmp": f"#{message.id}",
+        "says": describe_icmp(message),
+        "router": message.src.address,
+    }
+    return Because(facts)
+
+
+def _silence(view: View) -> Because | None:
+    """SYNs that nothing answered."""
+    half, other = view.half, view.other
+    if half is None or other is None or not half.syns or other.syns or other.resets:
+        return None
+    syns = [s.id for s in half.syns]
+    facts = {
+        "syn": f"#{syns[0]}",
+        "again": ids(syns[1:]) or "none",
+        "times": counted(len(syns) - 1) if len(syns) > 1 else "not once",
+        "peer": half.syns[0].segment.dst,
+        "seconds": f"{(view.call.returned_ns or 0) - view.call.entered_ns:,} ns",
+    }
+    elapsed = ((view.call.returned_ns or view.call.entered_ns) - view.call.entered_ns) / 1e9
+    return Because({**facts, "seconds": f"{elapsed:.1f} s"}, segments=tuple(syns))
+
+
+def _silence_at_full_queue(view: View) -> Because | None:
+    """The same, when the listener is known and its accept queue was full."""
+    because = _silence(view)
+    conversation = view.conversation
+    if because is None or conversation is None or conversation.listener is None:
+        return None
+    listener = view.joined.descriptors.sockets[conversation.listener]
+    listens = [c for c in listener.calls if c.name == "listen" and c.succeeded]
+    backlog = listens[-1].args.get("backlog") if listens else None
+    if not isinstance(backlog, int):
+        return None
+    waiting = _waiting_in_queue(view, conversation.listener)
+    if len(waiting) <= max(backlog, 0):
+        return None
+    facts = {**because.facts, "backlog": backlog, "waiting": len(waiting), "holds": backlog + 1}
+    return Because(facts, (listens[-1].id,), because.segments)
+
+
+def _waiting_in_queue(view: View, listener: int) -> list[int]:
+    """Conversations that had completed but that no accept had taken when the call was made."""
+    waiting = []
+    for conversation in view.joined.queued.get(listener, ()):
+        done = conversation.establishing
+        accept = view.joined.matching.accepted_by.get(conversation.id)
+        taken = accept is not None and (accept.returned_ns or 0) <= view.call.entered_ns
+        if done is not None and done.time_ns <= view.call.entered_ns and not taken:
+            waiting.append(conversation.id)
+    return waiting
+
+
+def _nonblocking_sent(view: View) -> Because | None:
+    by = view.nonblocking
+    if by is None or not view.sent:
+        return None
+    return Because({"by": f"{by.name}() c{by.id}"}, (by.id,))
+
+
+def _still_opening(view: View) -> Because | None:
+    half, first = view.half, view.earlier("connect")
+    if half is None or not half.syns or not first:
+        return None
+    syn = half.syns[0].id
+    return Because({"syn": f"#{syn}", "first": f"c{first[-1].id}"}, (first[-1].id,), (syn,))
+
+
+def _already_open(view: View) -> Because | None:
+    half, first = view.half, view.earlier("connect", "accept4")
+    if half is None:
+        return None
+    peer = view.conversation.opposite(half).sender if view.conversation else view.call.peer
+    return Because({"peer": peer}, tuple(c.id for c in first[-1:]))
+
+
+def _interrupted(view: View) -> Because | None:
+    half = view.half
+    if half is None or not half.syns:
+        return None
+    return Because({"syn": f"#{half.syns[0].id}"}, segments=(half.syns[0].id,))
+
+
+def _sent_nothing(view: View) -> Because | None:
+    return None if view.sent or view.completed_by else YES
+
+
+def _no_free_port(view: View) -> Because | None:
+    """No address was wrong: the local end was left to the kernel and it found no port."""
+    life = view.life
+    if view.sent or life is None or not isinstance(view.address, Endpoint):
+        return None
+    bound = [c for c in view.earlier("bind") if c.succeeded]
+    if bound or view.address.port == 0:
+        return None
+    others = [
+        c.id
+        for other in view.joined.descriptors.sockets.values()
+        if other.id != life.id
+        for c in other.calls
+        if c.name == "connect" and c.succeeded and c.args.get("address") == str(view.address)
+    ]
+    if not others:
+        return None
+    return Because({"others": len(others)}, tuple(others[:8]))
+
+
+def _never_answered(view: View) -> Because | None:
+    return _silence(view)
+
+
+def _fast_opened(view: View) -> Because | None:
+    option = view.option("TCP_FASTOPEN_CONNECT")
+    return Because(calls=(option.id,)) if option and not view.sent else None
+
+
+def _opened_unseen(view: View) -> Because | None:
+    """A connect whose segments were on no captured interface."""
+    life = view.life
+    if life is None or not life.is_tcp or view.conversation is not None:
+        return None
+    return Because({"peer": view.address}, likely=True)
+
+
+OPEN_RULES: tuple[Rule, ...] = (
+    Rule(
+        "connect-dissolved-by-reset", _CONNECT, _ok(),
+        "connect() to AF_UNSPEC dissolved the connection: TCP has no orderly way to do that at "
+        "once, so the kernel aborted it with RST {sent}. The socket can connect again.",
+        "connect(2); Linux net/ipv4/tcp.c tcp_disconnect; UNP 8.11", _dissolves_with_reset),
+    Rule(
+        "connect-dissolved", _CONNECT, _ok(),
+        "connect() to AF_UNSPEC took the peer's address from the socket. Nothing was sent: the "
+        "association is only in this kernel.",
+        "connect(2); UNP 8.11", _dissolves),
+    Rule(
+        "connect-unix", _CONNECT, _ok(),
+        "An AF_UNIX connect puts the caller in the accept queue of the socket bound to that path, "
+        "inside this kernel: no packet is sent.",
+        "unix(7)", _is_unix),
+    Rule(
+        "connect-udp", _CONNECT, _ok(),
+        "connect() on a UDP socket only records the peer {address} (and picks the local "
+        "address): no handshake, nothing was sent. Whether anybody is there is not known yet.",
+        "udp(7); UNP 8.11", _is_udp),
+    Rule(
+        "connect-self", _CONNECT, _ok(),
+        "The socket connected to itself: its SYN {syn} was addressed to its own port {own}, "
+        "so it crossed with itself as in a simultaneous open.",
+        "RFC 9293 3.5 (simultaneous open)", _to_itself),
+    Rule(
+        "connect-simultaneous", _CONNECT, _ok(),
+        "Simultaneous open: SYN {mine} crossed the peer's SYN {theirs}; both ends were active "
+        "and no listener was involved.",
+        "RFC 9293 3.5, figure 8", _crossing),
+    Rule(
+        "connect-fast-open-deferred", _CONNECT, _ok(),
+        "With TCP_FASTOPEN_CONNECT and a cookie in store connect() returns at once without "
+        "sending: the SYN leaves with the first data.",
+        "RFC 7413; tcp(7)", _fast_opened),
+    Rule(
+        "connect-collected", _CONNECT, _ok(),
+        "The handshake had been done meanwhile: connect() {first} had sent SYN {syn}, the "
+        "SYN-ACK {completed} answered it; this call sent nothing and only collected the success.",
+        "connect(2); UNP 16.3", _answered_earlier),
+    Rule(
+        "connect-wildcard", _CONNECT, _ok(),
+        "{address} as a destination means this host: the kernel connected to {reached} (SYN "
+        "{syn}, SYN-ACK {completed}).",
+        "Linux ip_route_output_key_hash_rcu; RFC 1122 3.2.1.3", _to_wildcard),
+    Rule(
+        "connect-after-retransmission", _CONNECT, _ok(),
+        "SYN {syn} was not answered; it was sent again {times} ({again}) until SYN-ACK "
+        "{completed} came.",
+        "RFC 6298; tcp(7) tcp_syn_retries", _answered_late),
+    Rule(
+        "connect-v4-mapped", _CONNECT, _ok(),
+        "An IPv6 socket connected to the IPv4-mapped address {address}: on the wire it is IPv4, "
+        "to {v4} (SYN {syn}, SYN-ACK {completed}).",
+        "RFC 4291 2.5.5.2; ipv6(7); UNP 12.4", _mapped),
+    Rule(
+        "connect-established", _CONNECT, _ok(),
+        "SYN {syn} was answered by SYN-ACK {completed}: connect() returned then, one round trip "
+        "after it was called, when the server's accept() need not have run.",
+        "RFC 9293 3.5; UNP 4.3", _answered, plain=True),
+    Rule(
+        "connect-not-captured", _CONNECT, _ok(),
+        "connect() to {peer} succeeded, but none of its segments was captured: they were on "
+        "another interface, filtered, or lost.",
+        "connect(2)", _opened_unseen, certain=False),
+    Rule(
+        "connect-refused", _CONNECT, _ok("ECONNREFUSED"),
+        "SYN {syn} was answered by RST {reset}: nobody listens on {peer}. A hard error: "
+        "connect() fails at once and does not try again.",
+        "RFC 9293 3.10.7.1; connect(2); UNP 4.3", _reset_answered),
+    Rule(
+        "connect-refused-icmp", _CONNECT, _ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH",
+                                               "EACCES", "EPROTO", "ENOPROTOOPT", "EMSGSIZE"),
+        "The ICMP message {icmp} from {router} ({says}) answered the SYN. Linux takes it for a "
+        "hard error while the connection is in SYN-SENT.",
+        "RFC 1122 4.2.3.9; icmp(7); Linux tcp_v4_err", _icmp_answered),
+    Rule(
+        "connect-unix-refused", _CONNECT, _ok("ECONNREFUSED"),
+        "The path {address} is there, but no socket listens behind it: whoever bound it has gone "
+        "and left the file. No packet is involved.",
+        "unix(7); connect(2)", _is_unix),
+    Rule(
+        "connect-unix-missing", _CONNECT, _ok("ENOENT"),
+        "No file has the name {address}: nothing to connect to. No packet is involved.",
+        "unix(7)", _is_unix),
+    Rule(
+        "connect-unix-other", _CONNECT, _ok("EAGAIN", "EPROTOTYPE", "EACCES", "EPERM"),
+        "The kernel refused {address} with {errno} inside this host: no packet is involved.",
+        "unix(7)", _is_unix),
+    Rule(
+        "connect-timed-out-queue-full", _CONNECT, _ok("ETIMEDOUT"),
+        "SYN {syn} to {peer} was never answered; it was sent again {times} ({again}), and "
+        "after {seconds} connect() gave up. The listener was there with backlog {backlog}: its "
+        "accept queue held {waiting} connections and takes {holds}, and a full queue drops SYNs "
+        "in silence.",
+        "tcp(7) tcp_syn_retries; listen(2); Linux tcp_conn_request; UNP 4.5",
+        _silence_at_full_queue, by_absence=True),
+    Rule(
+        "connect-timed-out", _CONNECT, _ok("ETIMEDOUT"),
+        "SYN {syn} to {peer} was never answered, neither by a SYN-ACK nor by RST or ICMP; it "
+        "was sent again {times} ({again}), and after {seconds} connect() gave up.",
+        "RFC 9293 3.8.3; tcp(7) tcp_syn_retries; UNP 4.3", _silence, by_absence=True),
+    Rule(
+        "connect-in-progress", _CONNECT, _ok("EINPROGRESS"),
+        "The socket is non-blocking (since {by}): connect() sent SYN {sent} and did not wait. "
+        "Writability and SO_ERROR will tell how it ended.",
+        "connect(2); UNP 16.3", _nonblocking_sent),
+    Rule(
+        "connect-already", _CONNECT, _ok("EALREADY"),
+        "An earlier connect() {first} is still waiting for the answer to SYN {syn}. This call "
+        "sent nothing and changed nothing.",
+        "connect(2)", _still_opening),
+    Rule(
+        "connect-is-connected", _CONNECT, _ok("EISCONN"),
+        "The socket is connected to {peer} already; TCP connects once. Nothing was sent.",
+        "connect(2); UNP 4.3", _already_open),
+    Rule(
+        "connect-interrupted", _CONNECT, _ok("EINTR"),
+        "A signal ended the wait, not the attempt: SYN {syn} is out and the kernel goes on with "
+        "the handshake.",
+        "connect(2); UNP 5.9, 15.4", _interrupted),
+    Rule(
+        "connect-no-route", _CONNECT, _ok("ENETUNREACH", "EHOSTUNREACH"),
+        "This host has no route to {address}: the kernel refused before any SYN. Nothing was sent.",
+        "connect(2); ip(7)", _sent_nothing, by_absence=True),
+    Rule(
+        "connect-ports-exhausted", _CONNECT, _ok("EADDRNOTAVAIL"),
+        "Every port of ip_local_port_range was in use towards {address} ({others} connections "
+        "of this run hold some), so the kernel found none for this end. Nothing was sent.",
+        "ip(7) ip_local_port_range; Linux inet_hash_connect", _no_free_port),
+    Rule(
+        "connect-address-not-available", _CONNECT, _ok("EADDRNOTAVAIL"),
+        "The kernel could not give this end an address and port towards {address}. Nothing was "
+        "sent.",
+        "connect(2)", _sent_nothing, by_absence=True),
+    Rule(
+        "connect-address-in-use", _CONNECT, _ok("EADDRINUSE"),
+        "The four-tuple of this socket's own address and {address} is in use. Nothing was sent.",
+        "connect(2)", _sent_nothing, by_absence=True),
+    Rule(
+        "connect-refused-locally", _CONNECT,
+        _ok("EACCES", "EPERM", "EAFNOSUPPORT", "EINVAL", "EOPNOTSUPP", "ENOENT", "ENETDOWN"),
+        "The kernel refused {address} with {errno} before sending anything: the address does "
+        "not fit the socket, or a rule of this host forbids it.",
+        "connect(2)", _sent_nothing, by_absence=True),
+    Rule(
+        "connect-reset", _CONNECT, _ok("ECONNRESET", "ECONNABORTED"),
+        "RST {reset} ended the connection while connect() waited.",
+        "RFC 9293 3.10.7.4", _reset_answered),
+    Rule(
+        "connect-waiting", _CONNECT, _ok("never"),
+        "connect() was still waiting for an answer to SYN {syn} when its process or the "
+        "observation ended.",
+        "connect(2)", _never_answered),
+)  # fmt: skip

@@ -1,0 +1,370 @@
+"""Rules for bind(), listen() and accept(): passive opens."""
+
+from __future__ import annotations
+
+from observatory.analysis.descriptors import ACCEPTING, SocketLife
+from observatory.analysis.matching import FOREVER, local_endpoint
+from observatory.analysis.rule import Rule, names
+from observatory.analysis.view import YES, Because, View, ids
+from observatory.model import Call, Endpoint, UnixAddress
+
+_BIND, _LISTEN = names("bind"), names("listen")
+
+_LOCAL_ONLY = "Nothing was sent: bind() only names this end."
+
+
+def _ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def _unix(view: View) -> Because | None:
+    return YES if isinstance(view.address, UnixAddress) else None
+
+
+def _ephemeral(view: View) -> Because | None:
+    address, local = view.address, view.call.local
+    if not isinstance(address, Endpoint) or address.port:
+        return None
+    port = local.port if isinstance(local, Endpoint) else "a free one"
+    return Because({"port": port})
+
+
+def _wildcard(view: View) -> Because | None:
+    address = view.address
+    return YES if isinstance(address, Endpoint) and address.is_wildcard else None
+
+
+def _others_at(view: View) -> list[tuple[SocketLife, Call]]:
+    """Sockets other than this one that hold the address at the time, with the call that took it."""
+    wanted = view.address
+    if not isinstance(wanted, Endpoint):
+        return []
+    found = []
+    for life in view.joined.holders.get(wanted.port, ()):
+        if life is view.life or (life.closed_ns or FOREVER) < view.call.entered_ns:
+            continue
+        own = local_endpoint(life, view.call.entered_ns)
+        if own is None or own.port != wanted.on_the_wire().port:
+            continue
+        if wanted.is_wildcard or own.is_wildcard or own.address == wanted.on_the_wire().address:
+            takers = [c for c in life.calls if c.name in ("bind", "connect", "listen", *ACCEPTING)]
+            found += [(life, takers[0])] if takers else []
+    return found
+
+
+def _held(view: View) -> Because | None:
+    holders = [call for life, call in _others_at(view) if life.listener is None]
+    if not holders:
+        return None
+    first = holders[0]
+    facts = {"holder": f"{first.name}() c{first.id}", "address": view.call.args.get("address")}
+    return Because(facts, (first.id,))
+
+
+def _held_by_child(view: View) -> Because | None:
+    """A connection that this port's listener accepted is still there."""
+    lives = [life for life, _ in _others_at(view) if life.listener is not None]
+    return Because(calls=tuple(c.created_by for c in lives if c.created_by)[:4]) if lives else None
+
+
+def _time_wait(view: View) -> Because | None:
+    """A connection of this port closed first at this end, and is in TIME-WAIT."""
+    wanted = view.address
+    if not isinstance(wanted, Endpoint):
+        return None
+    for conversation in reversed(view.joined.at_port.get(wanted.port, ())):
+        for half in (conversation.client, conversation.server):
+            same = half.sender.port == wanted.on_the_wire().port
+            fin = half.fins[0] if half.fins else None
+            if not same or fin is None or fin.time_ns > view.call.entered_ns:
+                continue
+            other = conversation.opposite(half)
+            closed_first = not other.fins or other.fins[0].id > fin.id
+            if closed_first and not half.resets and not other.resets:
+                return Because({"fin": f"#{fin.id}"}, segments=(fin.id,))
+    return None
+
+
+def _time_wait_reused(view: View) -> Because | None:
+    reuse = view.option("SO_REUSEADDR")
+    waiting = _time_wait(view) if reuse is not None and reuse.args.get("value") else None
+    if reuse is None or waiting is None:
+        return None
+    return Because({**waiting.facts, "option": f"c{reuse.id}"}, (reuse.id,), waiting.segments)
+
+
+def _shared(view: View) -> Because | None:
+    option = view.option("SO_REUSEPORT")
+    if option is None or not option.args.get("value"):
+        return None
+    holders = [call.id for _, call in _others_at(view)]
+    if not holders:
+        return None
+    return Because({"holder": f"c{holders[0]}"}, (option.id, *holders[:4]))
+
+
+def _bound_already(view: View) -> Because | None:
+    done = [c for c in view.earlier("bind") if c.succeeded]
+    if not done:
+        local = view.local
+        return Because({"first": "when the kernel picked one", "local": local}) if local else None
+    return Because({"first": f"by bind() c{done[0].id}"}, (done[0].id,))
+
+
+def _low_port(view: View) -> Because | None:
+    address = view.address
+    if isinstance(address, Endpoint) and 0 < address.port < 1024:
+        return Because({"port": address.port})
+    return None
+
+
+def _had_no_name(view: View) -> Because | None:
+    """listen() on a socket that nobody bound."""
+    life, local = view.life, view.call.local
+    if life is None or [c for c in view.earlier("bind") if c.succeeded]:
+        return None
+    if not isinstance(local, Endpoint) or view.earlier("listen"):
+        return None
+    return Because({"port": local.port})
+
+
+def _connected(view: View) -> Because | None:
+    half = view.half
+    if half is None:
+        return None
+    opener = view.earlier("connect", "accept4", "accept")
+    return Because(calls=tuple(c.id for c in opener[-1:]))
+
+
+def _backlog(view: View) -> Because | None:
+    life = view.life
+    if life is None or not life.is_tcp:
+        return None
+    backlog = view.call.args.get("backlog")
+    holds = max(backlog, 0) + 1 if isinstance(backlog, int) else "some"
+    return Because({"backlog": backlog, "holds": holds})
+
+
+def _made(view: View) -> SocketLife | None:
+    made = view.joined.descriptors.made.get(view.call.id, ())
+    return view.joined.descriptors.sockets[made[0]] if made else None
+
+
+def _accepted(view: View) -> Because | None:
+    """accept() returned a connection whose handshake was captured."""
+    life = _made(view)
+    if life is None or not view.completed_by:
+        return None
+    return Because({"peer": view.call.peer, "waited": _waited(view)})
+
+
+def _waited(view: View) -> str:
+    done = max((view.segment(number).time_ns for number in view.completed_by), default=0)
+    if done >= view.call.entered_ns:
+        return "accept() was waiting when it came"
+    return "it was waiting in the accept queue"
+
+
+def _accepted_with(view: View) -> Because | None:
+    """The ACK brought data, or the SYN did: deferred accept and Fast Open."""
+    because = _accepted(view)
+    if because is None:
+        return None
+    done = view.segment(view.completed_by[0])
+    return Because({**because.facts, "done": f"#{done.id}"}) if done.length else None
+
+
+def _fast_open(view: View) -> Because | None:
+    because = _accepted_with(view)
+    return because if because and "S" in view.segment(view.completed_by[0]).flags else None
+
+
+def _aborted_before(view: View) -> Because | None:
+    """The connection had been reset by its client before accept() returned it."""
+    life = _made(view)
+    because = _accepted(view)
+    if life is None or because is None:
+        return None
+    half = view.joined.matching.half_at.get((view.call.id, life.id))
+    conversation = view.joined.conversation_of(half)
+    if conversation is None:
+        return None
+    resets = [s.id for s in conversation.client.resets if s.time_ns <= view.call.entered_ns]
+    if not resets:
+        return None
+    return Because({**because.facts, "reset": f"#{resets[0]}"}, segments=(resets[0],))
+
+
+def _accepted_locally(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and life.is_unix else None
+
+
+def _accepted_unseen(view: View) -> Because | None:
+    life = view.life
+    if life is None or not life.is_tcp or view.completed_by:
+        return None
+    return Because({"peer": view.call.peer}, likely=True)
+
+
+def _queue_empty(view: View) -> Because | None:
+    by = view.nonblocking
+    if by is None:
+        return None
+    return Because({"by": f"{by.name}() c{by.id}"}, (by.id,))
+
+
+def _not_listening(view: View) -> Because | None:
+    listens = [c for c in view.earlier("listen") if c.succeeded]
+    return None if listens else YES
+
+
+def _descriptors_used_up(view: View) -> Because | None:
+    queued = view.joined.queued.get(view.joined.descriptors.used.get(view.call.id, 0), [])
+    waiting = [
+        c.establishing.id
+        for c in queued
+        if c.establishing is not None
+        and c.establishing.time_ns <= (view.call.returned_ns or 0)
+        and _not_yet_accepted(view, c.id)
+    ]
+    if not waiting:
+        return Because({"waiting": "No connection was waiting, and accept() did not look."})
+    told = f"The connection that {ids(waiting[:1])} completed stays in the accept queue."
+    return Because({"waiting": told}, segments=tuple(waiting[:1]))
+
+
+def _not_yet_accepted(view: View, conversation: int) -> bool:
+    accept = view.joined.matching.accepted_by.get(conversation)
+    return accept is None or (accept.returned_ns or FOREVER) > view.call.entered_ns
+
+
+PASSIVE_RULES: tuple[Rule, ...] = (
+    Rule(
+        "bind-unix", _BIND, _ok(),
+        "bind() made the file {address}, the name of this socket inside this host. Nothing is "
+        "sent for AF_UNIX.", "unix(7)", _unix, plain=True),
+    Rule(
+        "bind-reuse-time-wait", _BIND, _ok(),
+        "A connection of this port is in TIME-WAIT (its FIN {fin} was the first), and SO_REUSEADDR "
+        f"({{option}}) lets bind() take the address all the same. {_LOCAL_ONLY}",
+        "socket(7) SO_REUSEADDR; RFC 9293 3.6.1; UNP 7.5", _time_wait_reused),
+    Rule(
+        "bind-reuseport", _BIND, _ok(),
+        "SO_REUSEPORT was set before bind() here and by the other holder ({holder}): both have "
+        f"{{address}}, and the kernel shares arrivals out among them. {_LOCAL_ONLY}",
+        "socket(7) SO_REUSEPORT; UNP 7.5", _shared),
+    Rule(
+        "bind-ephemeral", _BIND, _ok(),
+        "Port 0 asks the kernel to choose: it gave port {port} out of ip_local_port_range. "
+        f"{_LOCAL_ONLY}", "bind(2); ip(7); UNP 4.4", _ephemeral, plain=True),
+    Rule(
+        "bind-wildcard", _BIND, _ok(),
+        "{address} binds every address of this host: which one a connection uses is settled when "
+        f"it comes in. {_LOCAL_ONLY}", "ip(7) INADDR_ANY; UNP 4.4", _wildcard, plain=True),
+    Rule(
+        "bind", _BIND, _ok(), f"The socket has the name {{address}} now. {_LOCAL_ONLY}",
+        "bind(2); UNP 4.4", plain=True),
+    Rule(
+        "bind-in-use", _BIND, _ok("EADDRINUSE"),
+        f"{{address}} was taken: {{holder}} holds it still. {_LOCAL_ONLY}",
+        "bind(2); UNP 4.4", _held),
+    Rule(
+        "bind-in-use-by-connection", _BIND, _ok("EADDRINUSE"),
+        "A connection that a listener on this port accepted is still open, and without "
+        f"SO_REUSEADDR the port stays taken. {_LOCAL_ONLY}",
+        "socket(7) SO_REUSEADDR; UNP 7.5", _held_by_child),
+    Rule(
+        "bind-time-wait", _BIND, _ok("EADDRINUSE"),
+        "The port is held by a connection in TIME-WAIT: this end sent the first FIN {fin}, and "
+        f"without SO_REUSEADDR the port stays taken for 60 s. {_LOCAL_ONLY}",
+        "RFC 9293 3.6.1; socket(7) SO_REUSEADDR; UNP 2.7, 7.5", _time_wait),
+    Rule(
+        "bind-in-use-elsewhere", _BIND, _ok("EADDRINUSE"),
+        f"{{address}} is taken, by a socket that this run did not record. {_LOCAL_ONLY}",
+        "bind(2)", certain=False),
+    Rule(
+        "bind-not-available", _BIND, _ok("EADDRNOTAVAIL"),
+        f"{{address}} is no address of this host. {_LOCAL_ONLY}",
+        "bind(2); ip(7) ip_nonlocal_bind"),
+    Rule(
+        "bind-privileged", _BIND, _ok("EACCES"),
+        "Ports below ip_unprivileged_port_start (1024) need CAP_NET_BIND_SERVICE, which this "
+        f"process has not: port {{port}} was refused. {_LOCAL_ONLY}",
+        "ip(7); capabilities(7); UNP 2.9", _low_port),
+    Rule(
+        "bind-twice", _BIND, _ok("EINVAL"),
+        "The socket has a name already, given {first}; a name is given once. "
+        f"{_LOCAL_ONLY}", "bind(2)", _bound_already),
+    Rule(
+        "bind-refused", _BIND,
+        _ok("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT", "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
+        f"The kernel refused {{address}} with {{errno}}. {_LOCAL_ONLY}", "bind(2); unix(7)"),
+    Rule(
+        "listen-unbound", _LISTEN, _ok(),
+        "The socket had no name, so listen() took an ephemeral port, {port}, on every address. "
+        "Nothing was sent.", "listen(2); ip(7)", _had_no_name),
+    Rule(
+        "listen", _LISTEN, _ok(),
+        "The socket went from CLOSED to LISTEN. Nothing was sent; backlog {backlog} means an "
+        "accept queue of {holds} completed connections on Linux.",
+        "listen(2); Linux sk_acceptq_is_full; UNP 4.5", _backlog, plain=True),
+    Rule(
+        "listen-local", _LISTEN, _ok(),
+        "The socket listens. Nothing was sent.", "listen(2); unix(7)", plain=True),
+    Rule(
+        "listen-connected", _LISTEN, _ok("EINVAL"),
+        "The socket is connected, and a connected socket cannot listen. Nothing was sent.",
+        "listen(2); Linux inet_listen", _connected),
+    Rule(
+        "listen-refused", _LISTEN, _ok("EINVAL", "EADDRINUSE", "EOPNOTSUPP", "EDESTADDRREQ"),
+        "The kernel refused with {errno}: the socket is in no state, or of no type, that can "
+        "listen. Nothing was sent.", "listen(2)"),
+    Rule(
+        "accept-fast-open", ACCEPTING, _ok(),
+        "Fast Open: the SYN {done} from {peer} brought a valid cookie and data, so the connection "
+        "could be accepted before the handshake was over.", "RFC 7413 4.2; tcp(7)", _fast_open),
+    Rule(
+        "accept-aborted", ACCEPTING, _ok(),
+        "The connection from {peer} had been reset by {reset} while it waited in the accept "
+        "queue. Linux hands it over all the same; the first receive will tell ECONNRESET.",
+        "accept(2); UNP 5.11", _aborted_before),
+    Rule(
+        "accept-with-data", ACCEPTING, _ok(),
+        "The connection from {peer} entered the accept queue with the segment {done}, which "
+        "brought data with its ACK; {waited}.",
+        "tcp(7) TCP_DEFER_ACCEPT; RFC 9293 3.10.7.4", _accepted_with),
+    Rule(
+        "accept", ACCEPTING, _ok(),
+        "ACK {completed} from {peer} had completed the handshake; {waited}. accept() itself sent "
+        "nothing.", "accept(2); UNP 4.6", _accepted, plain=True),
+    Rule(
+        "accept-unix", ACCEPTING, _ok(),
+        "accept() took a waiting AF_UNIX connection. No packet is involved.", "unix(7)",
+        _accepted_locally, plain=True),
+    Rule(
+        "accept-not-captured", ACCEPTING, _ok(),
+        "accept() returned a connection from {peer} whose handshake was not captured.",
+        "accept(2)", _accepted_unseen, certain=False),
+    Rule(
+        "accept-nothing-waiting", ACCEPTING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "The socket is non-blocking (since {by}) and no completed connection was waiting.",
+        "accept(2); UNP 16.6", _queue_empty, by_absence=True),
+    Rule(
+        "accept-descriptors-used-up", ACCEPTING, _ok("EMFILE", "ENFILE"),
+        "There was no free descriptor for the new socket ({errno}). {waiting} The client knows "
+        "nothing of it: its connection is established.",
+        "accept(2); getrlimit(2) RLIMIT_NOFILE", _descriptors_used_up),
+    Rule(
+        "accept-not-listening", ACCEPTING, _ok("EINVAL"),
+        "listen() was never called on this socket: there is no queue to accept from.",
+        "accept(2)", _not_listening),
+    Rule(
+        "accept-refused", ACCEPTING,
+        _ok("EINVAL", "EOPNOTSUPP", "ECONNABORTED", "EPERM", "ENOBUFS", "ENOMEM"),
+        "The kernel refused with {errno}. Nothing was sent.", "accept(2)"),
+    Rule(
+        "accept-waiting", ACCEPTING, _ok("never"),
+        "accept() was still waiting for a connection when its process or the observation ended.",
+        "accept(2)"),
+)  # fmt: skip

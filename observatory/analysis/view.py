@@ -1,0 +1,180 @@
+"""One call as the explanation rules see it: its socket, its connection, its segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from observatory.analysis.completions import Joined
+from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.matching import FOREVER, local_endpoint
+from observatory.analysis.streams import Stream
+from observatory.analysis.wire import Conversation, Half
+from observatory.model import (
+    Address,
+    Call,
+    Cause,
+    Confidence,
+    Evidence,
+    Explanation,
+    Protocol,
+    Segment,
+    parse_address,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """What makes a rule apply. ``facts`` fill its text; ``calls`` and ``segments`` are evidence
+    beyond the call's own; ``likely`` says that the evidence leaves room for something else."""
+
+    facts: Mapping[str, object] = field(default_factory=dict)
+    calls: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
+    likely: bool = False
+
+
+YES = Because()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A call and everything around it. ``sent``, ``retransmitted`` and ``completed_by`` are
+    segment ids; ``causes`` is every segment's."""
+
+    call: Call
+    joined: Joined
+    sent: tuple[int, ...]
+    retransmitted: tuple[int, ...]
+    completed_by: tuple[int, ...]
+    causes: Mapping[int, Cause]
+    lossy: bool
+
+    @property
+    def life(self) -> SocketLife | None:
+        return self.joined.life(self.call)
+
+    @property
+    def half(self) -> Half | None:
+        return self.joined.half(self.call)
+
+    @property
+    def other(self) -> Half | None:
+        return self.joined.other(self.call)
+
+    @property
+    def conversation(self) -> Conversation | None:
+        return self.joined.conversation(self.call)
+
+    @property
+    def incoming(self) -> Stream | None:
+        return self.joined.incoming(self.call)
+
+    @property
+    def outgoing(self) -> Stream | None:
+        half = self.half
+        return self.joined.streams[half.conversation][half] if half is not None else None
+
+    @property
+    def address(self) -> Address | None:
+        """The address argument of the call."""
+        return parse_address(self.call.args.get("address"))
+
+    @property
+    def local(self) -> Address | None:
+        if self.call.local is not None:
+            return self.call.local
+        return local_endpoint(self.life, FOREVER) if self.life else None
+
+    def segment(self, number: int) -> Segment:
+        return self.joined.segments[number]
+
+    def segments_of(self, numbers: tuple[int, ...], protocol: Protocol) -> list[Segment]:
+        found = (self.segment(number) for number in numbers)
+        return [segment for segment in found if segment.protocol is protocol]
+
+    def earlier(self, *names: str) -> list[Call]:
+        """The socket's calls of these names that were entered before this one, oldest first."""
+        life = self.life
+        if life is None:
+            return []
+        wanted = frozenset(names)
+        return [
+            c
+            for c in life.calls
+            if c.name in wanted and c.id != self.call.id and c.entered_ns <= self.call.entered_ns
+        ]
+
+    def option(self, name: str) -> Call | None:
+        """The last successful setsockopt of an option before this call."""
+        set_before = [
+            c for c in self.earlier("setsockopt") if c.args.get("option") == name and c.succeeded
+        ]
+        return set_before[-1] if set_before else None
+
+    @property
+    def nonblocking(self) -> Call | None:
+        """The call that made the socket non-blocking, if it is."""
+        life = self.life
+        current: Call | None = None
+        for call in life.calls if life else ():
+            if call.entered_ns > self.call.entered_ns:
+                break
+            if call.name in ("socket", "accept4") and _asks_nonblocking(call):
+                current = call
+            if call.name == "ioctl" and call.args.get("request") == "FIONBIO":
+                current = call if call.args.get("value") else None
+            if call.name == "fcntl" and call.args.get("command") == "F_SETFL":
+                current = call if "O_NONBLOCK" in str(call.args.get("value")) else None
+        return current
+
+    def facts(self) -> dict[str, object]:
+        """What every text may mention."""
+        call = self.call
+        return {
+            "name": f"{call.name}()",
+            "errno": call.errno,
+            "result": call.result,
+            "length": call.args.get("length"),
+            "address": call.args.get("address"),
+            "local": self.local,
+            "sent": ids(self.sent),
+            "repeated": ids(self.retransmitted),
+            "times": counted(len(self.retransmitted)),
+            "completed": ids(self.completed_by),
+        }
+
+
+def _asks_nonblocking(call: Call) -> bool:
+    return "SOCK_NONBLOCK" in f"{call.args.get('type')} {call.args.get('flags')}"
+
+
+def ids(numbers: tuple[int, ...] | list[int]) -> str:
+    """``#1, #2 and #3``; a long run is cut in the middle."""
+    shown = [f"#{number}" for number in numbers]
+    if len(shown) > 6:
+        shown = [*shown[:3], "…", shown[-1]]
+        return ", ".join(shown)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def counted(number: int, what: str = "time") -> str:
+    """``once``, ``twice``, ``3 times``; ``1 byte``, ``2 bytes``."""
+    if what == "time" and number in (1, 2):
+        return ("once", "twice")[number - 1]
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def conclude(view: View, because: Because, text: str, rule: str, reference: str, *,
+             certain: bool, plain: bool, by_absence: bool) -> Explanation:  # fmt: skip
+    """The explanation with its evidence; downgraded where it rests on what may have been lost."""
+    weak = because.likely or not certain or (view.lossy and by_absence)
+    own = (*view.sent, *view.retransmitted, *view.completed_by, *because.segments)
+    return Explanation(
+        text=text.format_map({**view.facts(), **because.facts}),
+        rule=rule,
+        confidence=Confidence.LIKELY if weak else Confidence.CERTAIN,
+        evidence=Evidence(tuple(sorted(set(own))), tuple(sorted(set(because.calls)))),
+        reference=reference,
+        plain=plain,
+    )
