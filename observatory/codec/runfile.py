@@ -253,19 +253,18 @@ class _Reading:
         self.counts.update({name: whole(counts, name) for name in counts})
 
     def add_call(self, section: int, record: Mapping[str, Any]) -> None:
+        """Of a growing file, the record of a call that blocked and then the one when it ended."""
         call = read_call(record)
-        self.calls[self._unused(self.calls, section, call.id)] = call
+        earlier = self.calls.get((section, call.id))
+        if call.id < 1 or (earlier is not None and earlier.returned_ns is not None):
+            raise BadRecord("id")
+        self.calls[section, call.id] = call
 
     def add_kernel(self, section: int, record: Mapping[str, Any]) -> None:
         event = read_kernel(record)
-        self.kernel[self._unused(self.kernel, section, event.id)] = event
-
-    def _unused(
-        self, taken: Mapping[tuple[int, int], object], section: int, number: int
-    ) -> tuple[int, int]:
-        if number < 1 or (section, number) in taken:
+        if event.id < 1 or (section, event.id) in self.kernel:
             raise BadRecord("id")
-        return section, number
+        self.kernel[section, event.id] = event
 
     def trace(self, contents: Contents) -> Trace:
         frames = sorted(contents.frames, key=lambda frame: frame.time_ns)

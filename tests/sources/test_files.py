@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,8 @@ def test_a_growing_run_can_be_read_at_any_time(tmp_path):
     with RunWriter(path, known_before(trace)) as writer:
         assert load(path).defects[0] == UNFINISHED
         writer.frames(trace.frames[:2])
+        writer.calls([replace(trace.calls[1], returned_ns=None, result=None, errno=None)])
+        assert not load(path).calls[0].failed
         writer.calls(reversed(trace.calls))
         assert load(path).segments == trace.segments[:2]
         assert load(path).calls == trace.calls
