@@ -218,10 +218,7 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
     elif segment.length:
         _show(sighting, seq + syn, seq + syn + segment.length)
     sighting.probe = (
-        not (syn or fin or rst or sighting.fresh)
-        and segment.length <= 1
-        and seq == half.next - 1
-        and half.next > 1
+        not (syn or fin or rst or sighting.fresh) and segment.length <= 1 and seq == half.next - 1
     )
     if end > half.next and not rst:
         half.next = end
