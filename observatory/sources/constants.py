@@ -38,6 +38,8 @@ _LEVELS = {
     socket.IPPROTO_IPV6: ("IPPROTO_IPV6", ("IPV6_",)),
     socket.IPPROTO_UDP: ("IPPROTO_UDP", ("UDP_",)),
 }
+# Constants that share the prefix SO_ but belong to other levels.
+_OTHER_LEVELS = ("SO_J1939", "SO_VM_")
 _HOW = {socket.SHUT_RD: "SHUT_RD", socket.SHUT_WR: "SHUT_WR", socket.SHUT_RDWR: "SHUT_RDWR"}
 _LAYOUTS = {
     (socket.SOL_SOCKET, socket.SO_LINGER): struct.Struct("ii"),
@@ -53,6 +55,8 @@ def _numbers(prefix: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for name in sorted(dir(socket)):
         value = getattr(socket, name)
+        if name.startswith(_OTHER_LEVELS):
+            continue
         if name.startswith(prefix) and isinstance(value, int):
             found.setdefault(int(value), name)
     return found

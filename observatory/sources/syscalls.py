@@ -96,7 +96,8 @@ def pack_address(family: int, address: Any) -> bytes | None:
         path = os.fsencode(address) if isinstance(address, str) else bytes(address)
         if len(path) > 107 + path.startswith(b"\0"):
             raise OSError("AF_UNIX path too long")
-        return _FAMILY.pack(family) + path + (b"" if path.startswith(b"\0") else b"\0")
+        named = bool(path) and not path.startswith(b"\0")  # neither abstract nor to be chosen
+        return _FAMILY.pack(family) + path + (b"\0" if named else b"")
     return None
 
 

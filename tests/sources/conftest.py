@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources.journals import Recorder
+
 
 class PrivateLoopback:
     def __init__(self, requests):
@@ -43,3 +45,11 @@ def loopback():
         finally:
             ours.close()
             process.communicate()
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """A journal to give to instrumented sockets, and the calls that were written to it."""
+    recorder = Recorder(tmp_path)
+    yield recorder
+    recorder.journal.close()
