@@ -41,6 +41,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # library's socket module, which turns makefile().write() into send().
 _NOT_THE_CALLER = (f"{_PACKAGE}/sources/", f"{_PACKAGE}/lab/", socket.__file__)
 
+# Where two names have one number, the one that socket calls are documented with.
+_ERRNO_NAMES = {**errno_numbers.errorcode, 95: "EOPNOTSUPP", 11: "EAGAIN", 35: "EDEADLK"}
+
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
@@ -144,7 +147,7 @@ class Journal:
         at_ns: int | None = None,
     ) -> None:
         """Record what call ``number`` returned: ``error`` is an errno, 0 for success."""
-        symbol = errno_numbers.errorcode.get(error, str(error)) if error else None
+        symbol = _ERRNO_NAMES.get(error, str(error)) if error else None
         now = time.time_ns() if at_ns is None else at_ns
         self._write(["r", number, -1 if error else result, symbol, now, local, peer, out])
 
