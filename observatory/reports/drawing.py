@@ -15,7 +15,7 @@ from observatory.model import AttributedSegment, CauseKind, Confidence, Process
 from observatory.reports.labels import SegmentLabel, segment_label
 from observatory.reports.ladder import CallRow, EndRow, Ladder, Moment, Row, SegmentRow
 from observatory.reports.lanes import Lane
-from observatory.reports.style import Canvas, Look, cells, clip, wrap
+from observatory.reports.style import GLUE, Canvas, Look, cells, clip, wrap
 
 NARROWEST_GAP = 9
 # From this distance on nearly every label fits into its arrow; beyond the widest the eye is lost.
@@ -35,11 +35,12 @@ class Grid:
     width: int
     tail: bool
 
-    def side(self, lane: int) -> tuple[bool, int]:
-        """On which side of its bar a lane's text stands (True: right), and its room in cells."""
+    def side(self, lane: int, size: int) -> tuple[bool, int]:
+        """On which side of its bar (True: right) a lane's text of ``size`` cells stands, and the
+        room there: on the right if it fits, or fits nowhere and the right is roomy."""
         bar = self.bars[lane]
         right, left = self.width - bar - 2, bar - self.bars[0] - 2
-        goes_right = right >= left or right >= ROOM_FOR_CALLS
+        goes_right = right >= size or (left < size and right >= min(left, ROOM_FOR_CALLS))
         return goes_right, right if goes_right else left
 
 
@@ -252,10 +253,11 @@ def _draw_beside(
     canvas: Canvas, look: Look, grid: Grid, lane: int, number: str, words: str, style: str
 ) -> list[tuple[int, str]]:
     """Text beside a lane's bar; returns what did not fit, for the lines below."""
-    goes_right, room = grid.side(lane)
-    bar = grid.bars[lane]
     mark = f"{number} " if number else ""
-    lines = wrap(look.text(words), room, mark, " " * len(mark))
+    safe = look.text(words).replace(" = ", f"{GLUE}={GLUE}")
+    goes_right, room = grid.side(lane, cells(mark) + cells(safe))
+    bar = grid.bars[lane]
+    lines = wrap(safe, room, mark, " " * len(mark))
     # Text on the left ends at the bar, all its lines beginning at one column.
     start = bar + 2 if goes_right else bar - 1 - max(map(cells, lines))
     canvas.write(start - 1, f" {mark}", "id")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 
 from observatory.model import (
     Analysis,
@@ -79,8 +80,20 @@ def ladder(analysis: Analysis) -> Ladder:
     lanes = lanes_of(analysis)
     # Where times are equal, what was entered stands before what it caused, returns after it.
     ranked = sorted(_ranked(analysis, lanes), key=lambda entry: entry[:2])
-    rows = tuple(row for _, _, row in ranked)
+    rows = tuple(_joined([row for _, _, row in ranked]))
     return Ladder(lanes, rows, rows[0].time_ns if rows else 0)
+
+
+def _joined(rows: list[Row]) -> Iterator[Row]:
+    """The rows with an entry and a return that nothing stands between made one row."""
+    joined = False
+    for row, after in zip_longest(rows, rows[1:]):
+        if joined:
+            joined = False
+            continue
+        if isinstance(row, CallRow) and isinstance(after, CallRow):
+            joined = after.moment is Moment.RETURNED and after.call is row.call
+        yield replace(row, moment=Moment.WHOLE) if joined and isinstance(row, CallRow) else row
 
 
 ENTRY, WIRE, RETURN, END = range(4)

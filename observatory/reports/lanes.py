@@ -15,6 +15,7 @@ from observatory.reports.labels import addresses, process_names
 Key = int | str  # a pid, or an endpoint as text
 
 PASSIVE_CALLS = frozenset({"listen", "accept", "accept4"})
+FORKS = frozenset({"fork", "vfork", "clone"})
 LEFT, MIDDLE, RIGHT = range(3)
 
 
@@ -56,25 +57,29 @@ def lanes_of(analysis: Analysis) -> Lanes:
 def _lane(analysis: Analysis, order: Iterable[Key]) -> Iterable[Lane]:
     names = process_names(analysis)
     processes = {process.pid: process for process in analysis.trace.processes}
-    first = {call.call.pid: call.call.entered_ns for call in reversed(analysis.calls)}
-    forks = {
-        call.call.result: call.call.entered_ns
-        for call in analysis.calls
-        if call.call.name in ("fork", "vfork", "clone") and call.call.result
-    }
+    births = _births(analysis)
     for key in order:
         if isinstance(key, str):
             yield Lane(key, key)
             continue
         process = processes.get(key)
-        born = min((t for t in (forks.get(key), first.get(key)) if t is not None), default=None)
         is_child = process is not None and process.parent in processes
         yield Lane(
             key,
             names.get(key, f"pid[{key}]"),
-            born_ns=born if is_child else None,
+            born_ns=births.get(key) if is_child else None,
             ended_ns=process.ended_ns if process else None,
         )
+
+
+def _births(analysis: Analysis) -> dict[int, int]:
+    """Since when each process is known to be there: its fork, or else its first call."""
+    births = {call.call.pid: call.call.entered_ns for call in reversed(analysis.calls)}
+    for entry in analysis.calls:
+        call = entry.call
+        if call.name in FORKS and call.result:
+            births[call.result] = min(call.entered_ns, births.get(call.result, call.entered_ns))
+    return births
 
 
 # --- The ends of segments ----------------------------------------------------------------------
@@ -83,6 +88,7 @@ def _lane(analysis: Analysis, order: Iterable[Key]) -> Iterable[Lane]:
 def _segment_ends(analysis: Analysis) -> dict[int, tuple[Key, Key]]:
     """Segment id to the keys of the lanes that it left and reached."""
     holders = _holders(analysis)
+    older = _Generations(analysis)
     ends: dict[int, tuple[Key, Key]] = {}
     for attributed in analysis.segments:
         segment = attributed.segment
@@ -96,10 +102,28 @@ def _segment_ends(analysis: Analysis) -> dict[int, tuple[Key, Key]]:
             continue
         source, target = addresses(segment)
         ends[segment.id] = (
-            _end(attributed, source, attributed.src_pid, holders),
-            _end(attributed, target, attributed.dst_pid, holders),
+            _end(attributed, source, older.alive(attributed.src_pid, segment.time_ns), holders),
+            _end(attributed, target, older.alive(attributed.dst_pid, segment.time_ns), holders),
         )
     return ends
+
+
+class _Generations:
+    """Who was there: what reached a socket before the child that was to read it was forked
+    reached its parent."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.births = _births(analysis)
+        self.parents = {process.pid: process.parent for process in analysis.trace.processes}
+
+    def alive(self, pid: int | None, time_ns: int) -> int | None:
+        """``pid``, or its nearest ancestor of the run that was there at ``time_ns``."""
+        while pid is not None and self.births.get(pid, time_ns) > time_ns:
+            parent = self.parents.get(pid)
+            if parent not in self.parents:
+                break
+            pid = parent
+        return pid
 
 
 def _end(
@@ -132,9 +156,14 @@ def _holders(analysis: Analysis) -> dict[tuple[int | None, str], int]:
 
 
 def _ordered(analysis: Analysis, used: Iterable[Key]) -> list[Key]:
-    """By side, then as first used; a child directly after its parent."""
+    """By side, then by role (client2 before client10), endpoints as first used; a child directly
+    after its parent."""
     sides = _sides(analysis)
-    keys = sorted(used, key=lambda key: sides.get(key, MIDDLE))
+    roles: dict[Key, tuple[str, int, int]] = {
+        one.pid: (*_numbered(one.role), one.pid) for one in analysis.trace.processes
+    }
+    last = ("\U0010ffff", 0, 0)
+    keys = sorted(used, key=lambda key: (sides.get(key, MIDDLE), roles.get(key, last)))
     parents = {process.pid: process.parent for process in analysis.trace.processes}
     present = set(keys)
     children: dict[Key, list[Key]] = {}
@@ -152,6 +181,12 @@ def _ordered(analysis: Analysis, used: Iterable[Key]) -> list[Key]:
         order.append(key)
         waiting += reversed(children.pop(key, []))
     return order
+
+
+def _numbered(role: str) -> tuple[str, int]:
+    """``client12`` as ``("client", 12)``."""
+    name = role.rstrip("0123456789")
+    return name, int(role[len(name) :] or 0)
 
 
 def _sides(analysis: Analysis) -> dict[Key, int]:

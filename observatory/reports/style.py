@@ -29,6 +29,9 @@ SGR = {
     "alarm": "1;31",
 }
 
+# A blank that no line is broken at; it is printed as an ordinary one.
+GLUE = "\N{NO-BREAK SPACE}"
+
 ASCII_SPELLINGS = str.maketrans(
     {
         "→": "->",
@@ -52,7 +55,6 @@ ASCII_SPELLINGS = str.maketrans(
         "§": "section ",
         "✗": "X",
         "┃": "H",
-        "\N{NO-BREAK SPACE}": " ",
     }
 )
 
@@ -135,17 +137,17 @@ def cells(text: str) -> int:
 
 
 def wrap(text: str, width: int, indent: str = "", hanging: str | None = None) -> list[str]:
-    """Lines of at most ``width`` cells, broken at blanks, in the middle of a word only when the
-    word is longer than a line."""
+    """Lines of at most ``width`` cells, broken at blanks (but not at GLUE), in the middle of a
+    word only when the word is longer than a line."""
     hanging = indent if hanging is None else hanging
     lines: list[str] = []
     line, used, empty = indent, cells(indent), True
-    for word in _pieces(text.split(), max(width - cells(hanging), 8)):
+    for word in _pieces(filter(None, text.split(" ")), max(width - cells(hanging), 8)):
         needed = cells(word) + (not empty)
         if not empty and used + needed > width:
             lines.append(line)
             line, used, empty, needed = hanging, cells(hanging), True, cells(word)
-        line += word if empty else " " + word
+        line += (word if empty else " " + word).replace(GLUE, " ")
         used += needed
         empty = False
     if not empty:

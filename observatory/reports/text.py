@@ -54,20 +54,15 @@ def heading(analysis: Analysis, look: Look) -> list[str]:
         f"captured on {names}" if names else "",
         f"by {run.capture_method}" if run.capture_method else "",
     ]
-    how = " · ".join(
-        part
-        for part in (
-            run.kernel or "",
-            " ".join(part for part in seen if part),
-            "" if analysis.calls else "no calls recorded: the wire alone",
-            ", ".join(f"{name}={value}" for name, value in run.settings.items()),
-        )
-        if part
+    how = (
+        run.kernel or "",
+        " ".join(part for part in seen if part),
+        "" if analysis.calls else "no calls recorded: the wire alone",
     )
     title = run.scenario or run.command or "capture"
     return [
         *(look.paint(line, "title") for line in look.paragraph(title)),
-        *(look.paint(line, "dim") for line in look.paragraph(how)),
+        *(look.paint(line, "dim") for line in look.flow(part for part in how if part)),
     ]
 
 

@@ -38,10 +38,9 @@ def _connection(
     indent = " " * len(head)
     client, server = str(connection.client), str(connection.server)
     width = max(cells(client), cells(server))
-    ends = (
-        ("client", client, connection.client_states),
-        ("server", server, connection.server_states),
-    )
+    ends = [("client", client, connection.client_states)]
+    if server != client:
+        ends.append(("server", server, connection.server_states))
     for number, (side, endpoint, states) in enumerate(ends):
         named = f"{side} {endpoint.ljust(width)}  "
         path = " → ".join(states) or "never seen"
@@ -65,7 +64,7 @@ def _hung(start: str, words: str, look: Look) -> Iterator[str]:
 def _story(connection: Connection, holders: dict[tuple[int, str], tuple[str, ...]]) -> list[str]:
     """Whose sockets they are, how it opened and closed, bytes each way, what was sent again."""
     ends = (str(connection.client), str(connection.server))
-    held = [", ".join(holders.get((connection.id, endpoint), ())) for endpoint in ends]
+    held = {", ".join(holders.get((connection.id, endpoint), ())): None for endpoint in ends}
     parts = [
         " and ".join(part for part in held if part),
         connection.opened and f"opened: {connection.opened}",
@@ -74,7 +73,7 @@ def _story(connection: Connection, holders: dict[tuple[int, str], tuple[str, ...
         f"{connection.server_bytes:,} to the client",
         _count(len(connection.segments), "segment"),
         connection.retransmissions and _count(connection.retransmissions, "retransmission"),
-        connection.complete,
+        connection.complete and f"seen: {connection.complete}",
     ]
     return [str(part) for part in parts if part]
 

@@ -82,3 +82,12 @@ def test_a_segment_of_a_socket_goes_from_its_process():
     first = next(row for row in made.rows if isinstance(row, SegmentRow))
     labels = [lane.label for lane in made.lanes.lanes]
     assert (labels[first.source], labels[first.target]) == ("client[4711]", "127.0.0.1:9")
+
+
+def test_a_long_call_during_which_nothing_else_happened_is_one_row():
+    s = samples.Sample()
+    s.call(0, 1, "fork", 2, took=5000)
+    s.call(6000, 1, "fork", 3, took=5000)
+    s.call(7000, 2, "close", fd=3)
+    assert moments(s.analysis(), 1) == [Moment.WHOLE]
+    assert moments(s.analysis(), 2) == [Moment.ENTERED, Moment.RETURNED]

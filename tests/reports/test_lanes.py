@@ -56,3 +56,25 @@ def test_the_kernel_goes_on_for_a_process_that_is_gone():
     s.segment(9, samples.CLIENT, samples.SERVER, "A", 1, 1)
     lanes = lanes_of(s.analysis())
     assert lanes.ends[1] == lanes.ends[2]
+
+
+def test_what_came_before_the_child_was_forked_came_to_its_parent():
+    s = samples.Sample()
+    s.process(200, "server")
+    s.process(201, "server.1", parent=200)
+    s.call(0, 200, "listen", fd=3, backlog=1)
+    s.segment(5, samples.CLIENT, samples.SERVER, "PA", 1, 1, 9, pids=(None, 201))
+    s.call(10, 200, "fork", 201)
+    s.segment(15, samples.CLIENT, samples.SERVER, "PA", 10, 1, 9, pids=(None, 201))
+    lanes = lanes_of(s.analysis())
+    assert lanes.lanes[lanes.ends[1][1]].key == 200
+    assert lanes.lanes[lanes.ends[2][1]].key == 201
+
+
+def test_clients_stand_in_the_order_of_the_run():
+    s = samples.Sample()
+    for pid in (11, 12, 13):
+        s.process(pid, f"client{pid}")
+    for pid in (13, 11, 12):
+        s.call(0, pid, "socket", 3)
+    assert labels(s.analysis()) == ["client11[11]", "client12[12]", "client13[13]"]
