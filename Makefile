@@ -18,15 +18,15 @@ help:
 	@echo "make demo    observe four behaviours and print their reports"
 	@echo "make test    run every test"
 	@echo "make lint    ruff: rules and format        make types   mypy, strict"
-	@echo "make format  let ruff format               make schema  docs/observatory-1.schema.json"
+	@echo "make format  let ruff format               make clean   remove what make made"
 
-demo: $(VENV)/package
+demo: $(VENV)/package $(VENV)/compiled
 	@$(RUN) -m observatory run $(BEHAVIOURS)
 
 test: setup
 	@$(RUN) -m pytest -q -n $(WORKERS) $(TESTS)
 
-setup: system-packages $(VENV)/development
+setup: system-packages $(VENV)/development $(VENV)/compiled
 
 lint: $(VENV)/development
 	@$(RUN) -m ruff check .
@@ -77,11 +77,16 @@ $(VENV)/made-in:
 		echo "$(PYTHON) cannot make a virtual environment: sudo apt-get install python3-venv"; \
 		exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@rm -f $(VENV)/package $(VENV)/development
+	@rm -f $(VENV)/package $(VENV)/development $(VENV)/compiled
 	@printf '%s' "$(CURDIR)" > $@
 
 $(VENV)/package: $(VENV)/made-in pyproject.toml
 	@[ -e $(VENV)/development ] || $(RUN) -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+# So that the command is quick from the first time on, also where PYTHONDONTWRITEBYTECODE is set.
+$(VENV)/compiled: $(VENV)/made-in $(shell find observatory -name '*.py')
+	@$(RUN) -m compileall -q observatory
 	@touch $@
 
 $(VENV)/development: $(VENV)/made-in pyproject.toml
