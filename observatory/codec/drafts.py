@@ -1,4 +1,4 @@
-"""Frozen values built fast, for the two classes of which a large capture has millions.
+"""Frozen values built fast, for the classes of which a large capture has millions.
 
 The constructor of a frozen dataclass sets each field through ``object.__setattr__``: 1.5 µs for a
 Segment, most of what decoding one costs. A draft has the same slots and an ordinary constructor;
@@ -38,6 +38,28 @@ class FrameDraft:
         self.data = data
         self.original_length = original_length
         self.direction = direction
+
+
+class OptionsDraft:
+    """A TcpOptions that is being made."""
+
+    __slots__ = tuple(TcpOptions.__dataclass_fields__)
+
+    def __init__(
+        self,
+        mss: int | None = None,
+        window_scale: int | None = None,
+        sack_permitted: bool = False,
+        sack: tuple[tuple[int, int], ...] = (),
+        timestamp: tuple[int, int] | None = None,
+        fast_open: bool = False,
+    ) -> None:
+        self.mss = mss
+        self.window_scale = window_scale
+        self.sack_permitted = sack_permitted
+        self.sack = sack
+        self.timestamp = timestamp
+        self.fast_open = fast_open
 
 
 class SegmentDraft:
@@ -83,6 +105,12 @@ class SegmentDraft:
 def finished_frame(draft: FrameDraft) -> Frame:
     """The frame that ``draft`` becomes; the draft is no more."""
     draft.__class__ = Frame  # type: ignore[assignment]
+    return draft  # type: ignore[return-value]
+
+
+def finished_options(draft: OptionsDraft) -> TcpOptions:
+    """The options that ``draft`` becomes; the draft is no more."""
+    draft.__class__ = TcpOptions  # type: ignore[assignment]
     return draft  # type: ignore[return-value]
 
 

@@ -51,6 +51,8 @@ FRAGMENT_HEADER = 44
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
 
+TCP = Protocol.TCP  # looking a member up in its enumeration takes longer than unpacking a header
+
 FLAG_LETTERS = dict(zip((0x02, 0x01, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80), "SFRPAUEC", strict=True))
 FLAGS = tuple(
     "".join(letter for bit, letter in FLAG_LETTERS.items() if value & bit) for value in range(256)
@@ -189,7 +191,7 @@ def _tcp(
         number,
         frame.time_ns,
         frame.interface,
-        Protocol.TCP,
+        TCP,
         src,
         dst,
         end - start - header,

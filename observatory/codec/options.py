@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
+from observatory.codec.drafts import OptionsDraft, finished_options
 from observatory.model.segments import NO_OPTIONS, TcpOptions
 
 END = 0
@@ -31,7 +32,7 @@ def parse_options(data: bytes) -> TcpOptions:
     timestamp clock have equal options.
     """
     if data[:4] == b"\x01\x01\x08\x0a" and len(data) == 12:
-        return TcpOptions(timestamp=_pair(data, 4))
+        return finished_options(OptionsDraft(timestamp=_pair(data, 4)))
     found = dict(_split(data))
     return (
         TcpOptions(

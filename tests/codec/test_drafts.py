@@ -5,7 +5,14 @@ from inspect import signature
 
 import pytest
 
-from observatory.codec.drafts import FrameDraft, SegmentDraft, finished_frame, finished_segment
+from observatory.codec.drafts import (
+    FrameDraft,
+    OptionsDraft,
+    SegmentDraft,
+    finished_frame,
+    finished_options,
+    finished_segment,
+)
 from observatory.model import Direction, Endpoint, Frame, Icmp, Protocol, Segment, TcpOptions
 
 FRAME = (5, 0, b"abc", 60, Direction.INBOUND)
@@ -19,6 +26,7 @@ SEGMENT += (TcpOptions(mss=1), Icmp(3, 3), Frame(*FRAME))
     [
         (FrameDraft, finished_frame, Frame, FRAME),
         (SegmentDraft, finished_segment, Segment, SEGMENT),
+        (OptionsDraft, finished_options, TcpOptions, (1, 2, True, ((3, 4),), (5, 6), True)),
     ],
 )
 def test_a_draft_becomes_its_frozen_class(draft, finished, frozen, values):
@@ -28,7 +36,7 @@ def test_a_draft_becomes_its_frozen_class(draft, finished, frozen, values):
     assert repr(made) == repr(frozen(*values))
     assert hash(made) == hash(frozen(*values))
     with pytest.raises(FrozenInstanceError):
-        made.time_ns = 7
+        setattr(made, next(iter(frozen.__dataclass_fields__)), 7)
     parameters = [(each.name, each.default) for each in signature(draft).parameters.values()]
     expected = [(each.name, each.default) for each in signature(frozen).parameters.values()]
     assert parameters == expected
