@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from observatory.codec.calltext import arguments_text, call_text, result_text
 from observatory.model import AttributedSegment, CauseKind, Confidence, Process
 from observatory.reports.labels import SegmentLabel, segment_label
-from observatory.reports.ladder import CallRow, EndRow, Ladder, Moment, Row, SegmentRow
+from observatory.reports.ladder import PAUSE_NS, CallRow, EndRow, Ladder, Moment, Row, SegmentRow
 from observatory.reports.lanes import Lane
 from observatory.reports.style import GLUE, Canvas, Look, cells, clip, wrap
 
@@ -21,7 +21,6 @@ NARROWEST_GAP = 9
 # From this distance on nearly every label fits into its arrow; beyond the widest the eye is lost.
 GOOD_GAP, WIDEST_GAP, WIDEST_WITHOUT_TAIL = 46, 58, 100
 ROOM_FOR_CALLS = 46
-PAUSE_NS = 100_000_000
 MOST_ROWS = 500
 HEAD_ROWS, TAIL_ROWS = 250, 150
 WIDEST_NAME = 24

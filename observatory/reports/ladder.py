@@ -19,6 +19,8 @@ from observatory.reports.lanes import Lanes, lanes_of
 
 # A call that took this long and during which something else went on is shown twice.
 LONG_NS = 1_000_000
+# Nothing happened for so long that it is worth saying.
+PAUSE_NS = 100_000_000
 NEVER_BLOCKS = frozenset({"exit", "execve"})
 
 
@@ -85,14 +87,16 @@ def ladder(analysis: Analysis) -> Ladder:
 
 
 def _joined(rows: list[Row]) -> Iterator[Row]:
-    """The rows with an entry and a return that nothing stands between made one row."""
+    """The rows with an entry and a return that nothing stands between, not even a pause, made
+    one row."""
     joined = False
     for row, after in zip_longest(rows, rows[1:]):
         if joined:
             joined = False
             continue
         if isinstance(row, CallRow) and isinstance(after, CallRow):
-            joined = after.moment is Moment.RETURNED and after.call is row.call
+            short = after.time_ns - row.time_ns < PAUSE_NS
+            joined = short and after.moment is Moment.RETURNED and after.call is row.call
         yield replace(row, moment=Moment.WHOLE) if joined and isinstance(row, CallRow) else row
 
 

@@ -97,7 +97,7 @@ def remarks(analysis: Analysis, look: Look) -> list[str]:
 def coverage(figures: Coverage, look: Look) -> list[str]:
     """``12 segments: 12 attributed · 9 calls: 9 explained · 0 packets lost``."""
     style = "strong" if _complete(figures) else "alarm"
-    return [look.paint(line, style) for line in look.paragraph(coverage_text(figures))]
+    return [look.paint(line, style) for line in look.flow(_coverage_parts(figures))]
 
 
 def coverage_text(figures: Coverage) -> str:

@@ -91,3 +91,9 @@ def test_a_long_call_during_which_nothing_else_happened_is_one_row():
     s.call(7000, 2, "close", fd=3)
     assert moments(s.analysis(), 1) == [Moment.WHOLE]
     assert moments(s.analysis(), 2) == [Moment.ENTERED, Moment.RETURNED]
+
+
+def test_a_call_that_waited_for_its_timeout_is_two_rows():
+    s = samples.Sample()
+    s.call(0, 1, "poll", 0, took=250_000, fds=((3, "POLLIN"),), timeout_ms=250)
+    assert moments(s.analysis(), 1) == [Moment.ENTERED, Moment.RETURNED]
