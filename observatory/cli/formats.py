@@ -54,7 +54,7 @@ def _json(analysis: Analysis, display: Display) -> str:
 def _markdown(analysis: Analysis, display: Display) -> str:
     from observatory.reports.markdown import render
 
-    return render(analysis)
+    return render(analysis, display.full)
 
 
 def _pcapng(analysis: Analysis) -> Iterator[bytes]:
