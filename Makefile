@@ -22,6 +22,10 @@ help:
 
 demo: $(VENV)/package $(VENV)/compiled
 	@$(RUN) -m observatory run $(BEHAVIOURS)
+	@echo
+	@echo "The run files are in captures/. Open one in Wireshark, or read it again with"
+	@echo "  $(VENV)/bin/observatory analyze captures/connect-refused.pcapng"
+	@echo "$(VENV)/bin/observatory list has the other behaviours."
 
 test: setup
 	@$(RUN) -m pytest -q -n $(WORKERS) $(TESTS)
