@@ -1,20 +1,20 @@
 """What put each TCP segment on the wire: a call, a reply, a timer, or nothing we can show.
 
-The rows of ``ROWS`` are tried in order, the first whose test holds names the cause. Matching is
-by sequence space and by descriptor lifetimes; time decides only where a row says so, and then
-the confidence is no more than ``likely``.
+``ROWS`` has a row for each kind of segment. Matching is by sequence space and by descriptor
+lifetimes; time decides only where a row says so, and then the confidence is no more than
+``likely``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from observatory.analysis.descriptors import SocketLife
 from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import Scene, Side, by_call, reply_to, unknown
-from observatory.analysis.wire import Half, Sighting
+from observatory.analysis.wire import Half, Kind, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
 # Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
@@ -30,23 +30,20 @@ _FAST_RETRANSMIT = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``test`` says whether the row speaks of the segment, ``cause`` what put it there."""
+    """What puts segments of one kind on the wire, and where that is specified."""
 
-    name: str
-    test: Callable[[Scene, Sighting], bool]
     cause: Callable[[Scene, Sighting], Cause]
     reference: str
 
 
 def attribute(scene: Scene) -> None:
     """Find the cause of every segment of the scene's conversation, in capture order."""
-    conversation = scene.conversation
+    conversation, causes = scene.conversation, scene.findings.causes
     scene.sides = {half: Side() for half in (conversation.client, conversation.server)}
     for sighting in conversation.sightings:
         # Segments of raw sockets have their cause already.
-        if sighting.id not in scene.findings.causes:
-            row = next(row for row in ROWS if row.test(scene, sighting))
-            scene.findings.causes[sighting.id] = row.cause(scene, sighting)
+        if sighting.id not in causes:
+            causes[sighting.id] = ROWS[sighting.kind].cause(scene, sighting)
         scene.note(sighting)
 
 
@@ -121,7 +118,20 @@ def _owners(scene: Scene, sighting: Sighting) -> list[Call]:
     if segment.length:
         first = sighting.seq + ("S" in segment.flags)
         owners += scene.streams[sighting.half].senders(first, first + segment.length)
-    if "F" in segment.flags:
+    return owners + _closer(scene, sighting)
+
+
+def _new_owners(scene: Scene, sighting: Sighting) -> list[Call]:
+    """Those whose bytes or FIN it carries for the first time, where it repeats others."""
+    stream = scene.streams[sighting.half]
+    owners = {call.id: call for part in sighting.parts for call in stream.senders(*part)}
+    fin_is_new = "F" in sighting.segment.flags and sighting.half.fins[0] is sighting
+    return [*owners.values(), *(_closer(scene, sighting) if fin_is_new else ())]
+
+
+def _closer(scene: Scene, sighting: Sighting) -> list[Call]:
+    owners: list[Call] = []
+    if "F" in sighting.segment.flags:
         life = scene.life(sighting.half)
         closer = closing_call(scene, life) if life else None
         owners += [closer] if closer else []
@@ -145,6 +155,11 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
     if life is None:
         return _unrecorded(scene, half, what)
     owners = _owners(scene, sighting)
+    if sighting.original is not None:
+        repeated, owners = owners, _new_owners(scene, sighting)
+        for call in repeated:
+            if call.id not in {owner.id for owner in owners}:
+                scene.findings.retransmitted.setdefault(call.id, []).append(sighting.id)
     if not owners:
         if "F" in segment.flags and life.closed_ns is not None:
             return by_call(None, f"{what}: its process ended", Confidence.LIKELY)
@@ -258,40 +273,12 @@ def _window_update(scene: Scene, sighting: Sighting, half: Half) -> Cause:
     return by_call(reader, f"{what}: recv made room", scene.confidence(half))
 
 
-def _is_reset(_: Scene, sighting: Sighting) -> bool:
-    return "R" in sighting.segment.flags
-
-
-def _is_syn_ack(_: Scene, sighting: Sighting) -> bool:
-    return "S" in sighting.segment.flags and "A" in sighting.segment.flags
-
-
-def _is_repeated(_: Scene, sighting: Sighting) -> bool:
-    return sighting.original is not None and not sighting.fresh and not sighting.probe
-
-
-def _is_syn(_: Scene, sighting: Sighting) -> bool:
-    return "S" in sighting.segment.flags
-
-
-def _is_fresh(_: Scene, sighting: Sighting) -> bool:
-    return sighting.fresh
-
-
-def _is_probe(_: Scene, sighting: Sighting) -> bool:
-    return sighting.probe
-
-
-def _always(_: Scene, __: Sighting) -> bool:
-    return True
-
-
-ROWS: tuple[Row, ...] = (
-    Row("reset", _is_reset, cause_of_reset, "RFC 9293 3.10.7"),
-    Row("syn-ack", _is_syn_ack, _accepting, "RFC 9293 3.5"),
-    Row("retransmission", _is_repeated, _again, "RFC 6298, RFC 5681 3.2"),
-    Row("syn", _is_syn, _open, "RFC 9293 3.10.1"),
-    Row("data-or-fin", _is_fresh, _push, "RFC 9293 3.10.2, 3.10.4"),
-    Row("probe", _is_probe, _probe, "RFC 9293 3.8.4, 3.8.6.1"),
-    Row("ack", _always, _acknowledge, "RFC 9293 3.10.7.4"),
-)
+ROWS: Mapping[Kind, Row] = {
+    Kind.RESET: Row(cause_of_reset, "RFC 9293 3.10.7"),
+    Kind.SYN_ACK: Row(_accepting, "RFC 9293 3.5"),
+    Kind.REPEATED: Row(_again, "RFC 6298, RFC 5681 3.2"),
+    Kind.SYN: Row(_open, "RFC 9293 3.10.1"),
+    Kind.FRESH: Row(_push, "RFC 9293 3.10.2, 3.10.4"),
+    Kind.PROBE: Row(_probe, "RFC 9293 3.8.4, 3.8.6.1"),
+    Kind.ACK: Row(_acknowledge, "RFC 9293 3.10.7.4"),
+}

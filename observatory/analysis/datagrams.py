@@ -7,7 +7,7 @@ port pair up in order, each with its destination and length; so do datagrams and
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from observatory.analysis.descriptors import (
@@ -32,6 +32,7 @@ from observatory.model import (
 
 # ICMPv6 messages by which hosts keep house (RFC 4861, RFC 2710, RFC 3810).
 _HOUSEKEEPING = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
+_ICMP = frozenset({Protocol.ICMP, Protocol.ICMPV6})
 _ECHO_REPLIES = {(Protocol.ICMP, 0): 8, (Protocol.ICMPV6, 129): 128}
 _ECHO_REQUESTS = {(Protocol.ICMP, 8), (Protocol.ICMPV6, 128)}
 
@@ -197,8 +198,10 @@ def _may_return(read: _Exchange, segment: Segment) -> bool:
     return whole or cut
 
 
-def attribute_icmp(segments: Iterable[Segment], wire: Wire, mail: Mail, findings: Findings) -> None:
+def attribute_icmp(segments: Sequence[Segment], wire: Wire, mail: Mail, findings: Findings) -> None:
     """ICMP errors answer the segment they quote; echo replies their request."""
+    if not any(s.icmp is not None or s.protocol in _ICMP for s in segments):
+        return
     latest: dict[tuple[Endpoint, Endpoint], Segment] = {}
     echoes: dict[tuple[str, str], Segment] = {}
     for segment in segments:

@@ -8,7 +8,7 @@ from observatory.analysis.completions import Joined
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.scene import Findings
-from observatory.analysis.states import Step, state_paths
+from observatory.analysis.states import state_paths
 from observatory.analysis.wire import Conversation, Half
 from observatory.model import (
     CauseKind,
@@ -41,7 +41,7 @@ def _connection(
 ) -> Connection:
     client, server = conversation.client, conversation.server
     paths = state_paths(
-        [Step(s.half is client, s.segment) for s in conversation.sightings],
+        ((s.half is client, s.segment) for s in conversation.sightings),
         same_endpoint=conversation.is_self_connected,
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )

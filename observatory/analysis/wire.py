@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from observatory.model import Endpoint, Protocol, Segment
 
@@ -21,6 +22,18 @@ _HALF_SPACE = 1 << 31
 def unwrap(number: int, base: int, near: int) -> int:
     """The offset of a 32-bit sequence number from ``base`` that lies nearest to ``near``."""
     return ((number - base - near + _HALF_SPACE) % _SPACE) - _HALF_SPACE + near
+
+
+class Kind(StrEnum):
+    """What a segment is in its conversation: the row of the cause table that speaks of it."""
+
+    RESET = "reset"
+    SYN_ACK = "syn-ack"
+    REPEATED = "retransmission"
+    SYN = "syn"
+    FRESH = "data or FIN"
+    PROBE = "probe"
+    ACK = "ack"
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +79,8 @@ class Half:
 class Sighting:
     """A TCP segment in its conversation. ``seq`` and ``end`` are offsets; ``ack`` is the
     other direction's, None without the flag. ``original`` is the first transmission that this
-    one repeats; ``fresh`` says that it shows something new."""
+    one repeats; ``fresh`` says that it shows something new, and where it does both ``parts`` is
+    the new payload."""
 
     segment: Segment
     conversation: Conversation
@@ -76,17 +90,18 @@ class Sighting:
     end: int
     ack: int | None
     fresh: bool
+    id: int
+    time_ns: int
     original: Sighting | None = None
     out_of_order: bool = False
-    probe: bool = False
+    kind: Kind = Kind.ACK
+    parts: tuple[tuple[int, int], ...] = ()
 
     @property
-    def id(self) -> int:
-        return self.segment.id
-
-    @property
-    def time_ns(self) -> int:
-        return self.segment.time_ns
+    def probe(self) -> bool:
+        """A keepalive or window probe: it shows nothing and stands one before the next number
+        (RFC 9293 3.8.4)."""
+        return self.kind is Kind.PROBE
 
 
 @dataclass(slots=True, eq=False)
@@ -179,7 +194,8 @@ def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
     # The first SYN of this direction: the answer to the other's, the other half of a
     # simultaneous open, or a stranger to old traffic.
     if "A" in segment.flags:
-        return segment.ack != ((other.base or 0) + 1) % _SPACE
+        # A Fast Open answer covers the SYN's data as well (RFC 7413 4.2.2).
+        return not 1 <= (segment.ack - (other.base or 0)) % _SPACE <= max(other.next, 1)
     return half.base is not None
 
 
@@ -196,7 +212,7 @@ def _open(segment: Segment, number: int) -> Conversation:
 
 def _place(segment: Segment, conversation: Conversation, half: Half, other: Half) -> Sighting:
     """Enter one segment into its conversation and both sequence spaces."""
-    flags = segment.flags
+    flags, length = segment.flags, segment.length
     syn, fin, rst = "S" in flags, "F" in flags, "R" in flags
     if syn and not half.isn_seen:
         half.base, half.isn_seen, half.next = segment.seq, True, 0
@@ -205,25 +221,43 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
         half.base, half.next = (segment.seq - 1) % _SPACE, 1
     seq = unwrap(segment.seq, half.base or 0, half.next)
     ack = _acknowledged(segment, other, conversation)
-    end = seq + segment.length + syn + fin
-    sighting = Sighting(segment, conversation, half, other, seq, end, ack, fresh=False)
+    end = seq + length + syn + fin
+    sighting = Sighting(
+        segment, conversation, half, other, seq, end, ack, False, segment.id, segment.time_ns
+    )
+    conversation.sightings.append(sighting)
+    if rst:
+        half.resets.append(sighting)
+        sighting.fresh, sighting.kind = True, Kind.RESET
+        return sighting
     if syn:
         _repeatable(sighting, half.syns)
     if fin:
         _repeatable(sighting, half.fins)
         half.fin_at = end - 1
-    if rst:
-        half.resets.append(sighting)
-        sighting.fresh = True
-    elif segment.length:
-        _show(sighting, seq + syn, seq + syn + segment.length)
-    sighting.probe = (
-        not (syn or fin or rst or sighting.fresh) and segment.length <= 1 and seq == half.next - 1
-    )
-    if end > half.next and not rst:
+    if length:
+        _show(sighting, seq + syn, seq + syn + length)
+    elif seq > half.next:
+        _skip(sighting, seq)
+    if end > seq or seq < half.next:
+        sighting.kind = _kind(sighting, syn, fin)
+    if end > half.next:
         half.next = end
-    conversation.sightings.append(sighting)
     return sighting
+
+
+def _kind(sighting: Sighting, syn: bool, fin: bool) -> Kind:
+    """The kind of a segment that is no RST; its half's next number is still the one before it."""
+    if syn and sighting.ack is not None:
+        return Kind.SYN_ACK
+    nothing_new = not (syn or fin or sighting.fresh) and sighting.segment.length <= 1
+    if nothing_new and sighting.seq == sighting.half.next - 1:
+        return Kind.PROBE
+    if sighting.original is not None and not sighting.fresh:
+        return Kind.REPEATED
+    if syn:
+        return Kind.SYN
+    return Kind.FRESH if sighting.fresh else Kind.ACK
 
 
 def _acknowledged(segment: Segment, other: Half, conversation: Conversation) -> int | None:
@@ -248,35 +282,52 @@ def _repeatable(sighting: Sighting, earlier: list[Sighting]) -> None:
     earlier.append(sighting)
 
 
+def _skip(sighting: Sighting, to: int) -> None:
+    """Bytes before this segment were not shown: they are missing, or come later."""
+    half = sighting.half
+    half.holes.append((half.next, to))
+    sighting.conversation.gaps = True
+
+
 def _show(sighting: Sighting, first: int, last: int) -> None:
-    """Enter payload from ``first`` up to ``last`` into its half."""
+    """Enter payload from ``first`` up to ``last`` into its half: what is new of it is shown by
+    this segment, for the rest it is a repetition."""
     half = sighting.half
     if first >= half.next:
         if first > half.next:
-            half.holes.append((half.next, first))
-            sighting.conversation.gaps = True
+            _skip(sighting, first)
         _insert(sighting, len(half.starts), first, last)
         return
-    hole = next((h for h in half.holes if h[0] < last and first < h[1]), None)
-    if hole is not None:
-        _fill(sighting, hole, max(first, hole[0]), min(last, hole[1]))
-    elif not half.starts or (first < half.starts[0] and not half.isn_seen):
+    parts = _fill(sighting, first, last) if half.holes else []
+    if not half.isn_seen and (not half.starts or first < half.starts[0]):
         # From before the capture began, or its end: shown first here all the same.
-        _insert(sighting, 0, first, min([last, *half.starts[:1]]))
-    else:
+        parts.append((first, min([last, *half.starts[:1]])))
+    if last > half.next:
+        parts.append((half.next, last))
+    if sum(end - start for start, end in parts) < last - first and half.carriers:
         sighting.original = half.carriers[max(bisect_right(half.starts, first) - 1, 0)]
-        if last > half.next:
-            _insert(sighting, len(half.starts), half.next, last)
+        sighting.parts = tuple(parts)
+    for start, end in parts:
+        _insert(sighting, bisect_right(half.starts, start), start, end)
 
 
-def _fill(sighting: Sighting, hole: tuple[int, int], first: int, last: int) -> None:
-    """Bytes that were skipped or acknowledged before they were shown."""
+def _fill(sighting: Sighting, first: int, last: int) -> list[tuple[int, int]]:
+    """The bytes that were skipped or acknowledged before they are shown here."""
     half = sighting.half
-    half.holes.remove(hole)
-    half.holes.extend(p for p in ((hole[0], first), (last, hole[1])) if p[0] < p[1])
-    sighting.conversation.gaps = bool(half.holes or sighting.other.holes)
-    sighting.out_of_order = True
-    _insert(sighting, bisect_right(half.starts, first), first, last)
+    filled: list[tuple[int, int]] = []
+    left: list[tuple[int, int]] = []
+    for start, end in half.holes:
+        low, high = max(first, start), min(last, end)
+        if low >= high:
+            left.append((start, end))
+            continue
+        filled.append((low, high))
+        left += [part for part in ((start, low), (high, end)) if part[0] < part[1]]
+    if filled:
+        half.holes[:] = left
+        sighting.conversation.gaps = bool(left or sighting.other.holes)
+        sighting.out_of_order = True
+    return filled
 
 
 def _insert(sighting: Sighting, index: int, first: int, last: int) -> None:
