@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observatory.cli.completion import SHELLS, candidates
-from observatory.cli.selecting import all_behaviours, of_section
+from observatory.cli.selecting import all_behaviours, heading, of_section
 from observatory.cli.terminal import display, write_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def list_behaviours(parsed: argparse.Namespace) -> int:
     section = None
     for behaviour in behaviours:
         if behaviour.section != section:
-            print(f"{'' if section is None else chr(10)}{behaviour.section}")
+            print(
+                heading(behaviour.section) if section is None else f"\n{heading(behaviour.section)}"
+            )
             section = behaviour.section
         print(f"  {behaviour.name:{width}}  {behaviour.title}")
     return 0
