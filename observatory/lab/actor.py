@@ -85,8 +85,9 @@ class Actor:
         type: int = SOCK_STREAM,  # noqa: A002
         proto: int = 0,
     ) -> InstrumentedSocket:
-        """A journaled socket on a descriptor that is there already (inherited over exec), or
-        that was once: calls on it then fail with EBADF, and it must end with ``detach()``."""
+        """A journaled socket on a descriptor that is there already: inherited over exec, or
+        another socket's, whose ``close()`` then leaves this one with a number that names nothing.
+        """
         return InstrumentedSocket(family, type, proto, fileno=fd, journal=self.journal)
 
     def socketpair(
@@ -230,6 +231,7 @@ class Actor:
         if pid == 0:
             _begin_child(self, child_role, part)
         self.journal.returned(number, pid)
+        self.journal.process_forked(pid, child_role)
         return pid
 
     def wait(self, pid: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -154,4 +155,5 @@ def _only_standard_streams(kept: int) -> int:
     high = fcntl.fcntl(kept, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
     os.closerange(3, FIRST_DESCRIPTOR)
     os.dup2(2, 1)
+    sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     return high

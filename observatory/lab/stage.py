@@ -102,7 +102,10 @@ class OpenStage:
     def _receive(self) -> dict[str, Any]:
         """The stage's next message; empty if it is gone."""
         size = array.array("i", [0]).itemsize
-        text, control, _, _ = self._control.recvmsg(_MESSAGE_SIZE, socket.CMSG_SPACE(size))
+        try:
+            text, control, _, _ = self._control.recvmsg(_MESSAGE_SIZE, socket.CMSG_SPACE(size))
+        except ConnectionError:
+            return {}
         for level, kind, data in control:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self.capture_fd = array.array("i", data[:size])[0]
@@ -122,7 +125,8 @@ class OpenStage:
 
     def go(self) -> None:
         """Let the actors begin."""
-        self._control.send(b"go")
+        with suppress(ConnectionError):  # a stage that is gone is told by wait()
+            self._control.send(b"go")
 
     def fileno(self) -> int:
         """Readable once the play has ended, for poll and select."""
@@ -164,7 +168,17 @@ class OpenStage:
             return
         pid, self._pid = self._pid, None
         os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status):
+            self._kill_orphans(pid)
+
+    def _kill_orphans(self, session: int) -> None:
+        """End what a stage that was itself killed could not end: its actors die with it, the
+        children that they forked do not."""
+        for process in self.so_far().processes:
+            with suppress(ProcessLookupError):
+                if os.getsid(process.pid) == session:
+                    os.kill(process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End what still plays and remove its files. The capture socket stays the caller's."""

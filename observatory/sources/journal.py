@@ -7,6 +7,7 @@ visible as an entry alone, and the files can be read while the processes run.
 A record is a JSON array on one line, told apart by its first item::
 
     ["p", pid, parent, role, command, ns]                     a process began to journal
+    ["f", pid, parent, role, command, ns]                     its parent forked it
     ["e", n, tid, name, fd, args, ns, file, line]             call n is entered
     ["r", n, result, errno, ns, local, peer, out]             call n returned; out adds to args
     ["x", pid, ns, status, signal]                            the end of a process was observed
@@ -150,6 +151,10 @@ class Journal:
         symbol = _ERRNO_NAMES.get(error, str(error)) if error else None
         now = time.time_ns() if at_ns is None else at_ns
         self._write(["r", number, -1 if error else result, symbol, now, local, peer, out])
+
+    def process_forked(self, pid: int, role: str) -> None:
+        """Record that this process forked ``pid``, which may be killed before it can write."""
+        self._write(["f", pid, self.pid, role, role, time.time_ns()])
 
     def process_ended(self, pid: int, status: int | None, signal: str | None) -> None:
         """Record that the end of process ``pid`` was observed (waitpid)."""

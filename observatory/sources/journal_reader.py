@@ -75,6 +75,9 @@ def _take(
             if not role:
                 continue  # not of the play: the stage, which saw the others end
             processes[pid] = Process(pid=pid, parent=parent, command=command, role=role)
+        elif record[0] == "f":
+            _, child, parent, role, command, _ = record
+            processes.setdefault(child, Process(child, parent, command, role))
         elif record[0] == "e":
             pending[record[1]] = _entered(pid, record)
         elif record[0] == "r":

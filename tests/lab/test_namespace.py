@@ -41,7 +41,7 @@ def people():
 
 
 def private(check, uid=None):
-    import pyroute2 # an ordinary user may not be able to read root's Python
+    import pyroute2  # an ordinary user may not be able to read root's Python
 
     with pyroute2.IPRoute():
         pass

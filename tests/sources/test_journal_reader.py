@@ -96,6 +96,15 @@ def test_after_exec_numbers_begin_anew_and_the_parent_is_remembered(tmp_path):
     assert reading.processes == (Process(10, 9, "server.1", "server.1"),)
 
 
+def test_a_child_that_was_killed_before_it_could_write_is_known_from_its_parent(tmp_path):
+    write(tmp_path, 10, began(10, "server"), ["f", 11, 10, "server.1", "server.1", 5])
+    write(tmp_path, 12, began(12, ""), ["x", 11, 77, None, "SIGKILL"])
+
+    _, child = read_journals(tmp_path).processes
+
+    assert child == Process(11, 10, "server.1", "server.1", 77, None, "SIGKILL")
+
+
 def test_an_end_may_stand_in_any_journal(tmp_path):
     write(tmp_path, 10, began(10, "server"))
     write(tmp_path, 9, began(9, ""), ["x", 10, 77, None, "SIGKILL"])
