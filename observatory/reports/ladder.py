@@ -22,6 +22,10 @@ LONG_NS = 1_000_000
 # Nothing happened for so long that it is worth saying.
 PAUSE_NS = 100_000_000
 NEVER_BLOCKS = frozenset({"exit", "execve"})
+# What can sleep until another process acts.
+CAN_WAIT = frozenset(
+    {"accept", "accept4", "connect", "poll", "read", "recv", "recvfrom", "recvmsg", "select"}
+)
 
 
 class Moment(StrEnum):
@@ -129,8 +133,8 @@ def _ranked(analysis: Analysis, lanes: Lanes) -> Iterator[tuple[int, int, Row]]:
 
 
 def blocked_calls(analysis: Analysis) -> frozenset[int]:
-    """The ids of calls that waited: they returned because of something that arrived after they
-    were entered, or took long while others went on, or never returned."""
+    """The ids of calls that waited, or may have: they returned because of something that arrived
+    after they were entered, or took long, or never returned."""
     arrivals = {entry.segment.id: entry.segment.time_ns for entry in analysis.segments}
     return frozenset(
         explained.call.id for explained in analysis.calls if _waited(explained, arrivals)
@@ -143,6 +147,9 @@ def _waited(explained: ExplainedCall, arrivals: dict[int, int]) -> bool:
         return False
     if call.returned_ns is None or call.returned_ns - call.entered_ns >= LONG_NS:
         return True
+    if call.succeeded and call.name in CAN_WAIT and not explained.completed_by:
+        # Nothing on the wire (AF_UNIX) tells what it waited for; what stands between will.
+        return not explained.sent
     completed = (arrivals.get(number, 0) for number in explained.completed_by)
     return any(call.entered_ns <= time <= call.returned_ns for time in completed)
 

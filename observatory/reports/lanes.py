@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from observatory.model import Analysis, AttributedSegment, Protocol
+from observatory.model import Analysis, AttributedSegment, Icmp, Protocol
 from observatory.reports.labels import addresses, process_names
 
 Key = int | str  # a pid, or an endpoint as text
+Holders = dict[tuple[int | None, str], int]  # (connection, endpoint) to pid
 
 PASSIVE_CALLS = frozenset({"listen", "accept", "accept4"})
 FORKS = frozenset({"fork", "vfork", "clone"})
@@ -92,13 +93,8 @@ def _segment_ends(analysis: Analysis) -> dict[int, tuple[Key, Key]]:
     ends: dict[int, tuple[Key, Key]] = {}
     for attributed in analysis.segments:
         segment = attributed.segment
-        quoted = ends.get(attributed.quotes) if attributed.quotes is not None else None
-        if quoted is not None and segment.icmp is not None:
-            # An error comes back to who sent what it quotes; from the far end of that, unless
-            # another host (a router) speaks.
-            far = segment.icmp.quoted_dst
-            same_host = far is None or far.address == segment.src.address
-            ends[segment.id] = (quoted[1] if same_host else segment.src.address, quoted[0])
+        if segment.icmp is not None:
+            ends[segment.id] = _error_ends(attributed, segment.icmp, ends, holders)
             continue
         source, target = addresses(segment)
         ends[segment.id] = (
@@ -106,6 +102,24 @@ def _segment_ends(analysis: Analysis) -> dict[int, tuple[Key, Key]]:
             _end(attributed, target, older.alive(attributed.dst_pid, segment.time_ns), holders),
         )
     return ends
+
+
+def _error_ends(
+    attributed: AttributedSegment,
+    icmp: Icmp,
+    ends: dict[int, tuple[Key, Key]],
+    holders: Holders,
+) -> tuple[Key, Key]:
+    """An ICMP error comes back to who sent what it quotes; from the far end of that, unless
+    another host (a router) or a program with a raw socket speaks."""
+    source, target = addresses(attributed.segment)
+    origin: Key = source if attributed.src_pid is None else attributed.src_pid
+    quoted = ends.get(attributed.quotes) if attributed.quotes is not None else None
+    if quoted is None:
+        back = holders.get((None, str(icmp.quoted_src)), attributed.dst_pid)
+        return origin, target if back is None else back
+    same_host = icmp.quoted_dst is None or icmp.quoted_dst.address == source
+    return quoted[1] if same_host and attributed.src_pid is None else origin, quoted[0]
 
 
 class _Generations:
@@ -130,7 +144,7 @@ def _end(
     attributed: AttributedSegment,
     endpoint: str,
     pid: int | None,
-    holders: dict[tuple[int | None, str], int],
+    holders: Holders,
 ) -> Key:
     if pid is not None:
         return pid
@@ -138,17 +152,19 @@ def _end(
     return holders.get((attributed.connection, endpoint), endpoint)
 
 
-def _holders(analysis: Analysis) -> dict[tuple[int | None, str], int]:
-    """The process last known to hold each end of each connection."""
-    holders: dict[tuple[int | None, str], int] = {}
+def _holders(analysis: Analysis) -> Holders:
+    """The process last known to hold each end of each connection, and of any (None)."""
+    holders: Holders = {}
     for attributed in analysis.segments:
         source, target = addresses(attributed.segment)
         if attributed.segment.protocol not in (Protocol.TCP, Protocol.UDP):
             continue
         if attributed.src_pid is not None:
             holders[attributed.connection, source] = attributed.src_pid
+            holders[None, source] = attributed.src_pid
         if attributed.dst_pid is not None:
             holders[attributed.connection, target] = attributed.dst_pid
+            holders[None, target] = attributed.dst_pid
     return holders
 
 

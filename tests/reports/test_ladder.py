@@ -97,3 +97,12 @@ def test_a_call_that_waited_for_its_timeout_is_two_rows():
     s = samples.Sample()
     s.call(0, 1, "poll", 0, took=250_000, fds=((3, "POLLIN"),), timeout_ms=250)
     assert moments(s.analysis(), 1) == [Moment.ENTERED, Moment.RETURNED]
+
+
+def test_a_receive_with_nothing_on_the_wire_waited_if_another_process_acted_meanwhile():
+    s = samples.Sample()
+    s.call(0, 1, "recv", 5, took=100, fd=3, length=9, flags="0")
+    s.call(50, 2, "send", 5, fd=3, length=5, flags="0")
+    s.call(200, 1, "recv", 5, fd=3, length=9, flags="0")
+    assert moments(s.analysis(), 1) == [Moment.ENTERED, Moment.RETURNED]
+    assert moments(s.analysis(), 3) == [Moment.WHOLE]

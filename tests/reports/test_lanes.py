@@ -78,3 +78,16 @@ def test_clients_stand_in_the_order_of_the_run():
     for pid in (13, 11, 12):
         s.call(0, pid, "socket", 3)
     assert labels(s.analysis()) == ["client11[11]", "client12[12]", "client13[13]"]
+
+
+def test_an_error_made_by_a_program_goes_from_it_to_who_sent_what_it_quotes():
+    s = samples.Sample()
+    s.process(4711, "client")
+    s.process(4712, "router")
+    far = Endpoint("192.0.2.1", 80)
+    s.segment(0, samples.CLIENT, far, "S", pids=(4711, None))
+    icmp = samples.Icmp(3, 1, samples.Protocol.TCP, samples.CLIENT, far, 1)
+    local = Endpoint("127.0.0.1", 0)
+    s.segment(9, local, local, "", conn=None, icmp=icmp, pids=(4712, None))
+    lanes = lanes_of(s.analysis())
+    assert [lanes.lanes[end].key for end in lanes.ends[2]] == [4712, 4711]
