@@ -13,13 +13,9 @@ from dataclasses import dataclass, replace
 from observatory.analysis.descriptors import SocketLife
 from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.resets import cause_of_reset
-from observatory.analysis.scene import Scene, Side, by_call, reply_to, unknown
+from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Half, Kind, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
-
-# Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
-# follows its data sooner than this was sent at once.
-DELAYED_ACK_NS = 30_000_000
 
 # A send hands its segments to the device before it returns; later than this it was held back.
 HELD_BACK_NS = 200_000
@@ -66,6 +62,9 @@ def _accepting(scene: Scene, sighting: Sighting) -> Cause:
     """SYN-ACK: the kernel answers a SYN, or its timer repeats the answer."""
     side = scene.side(sighting.half)
     syn = side.arrival
+    first = next(s for s in sighting.half.syns if s.kind is Kind.SYN_ACK) is sighting
+    if first and syn is not None and syn.kind is Kind.SYN_ACK:
+        syn = sighting.other.syns[0]  # both opened at once: it is the SYN that it answers
     asked_again = syn is not None and (side.last is None or syn.id > side.last.id)
     if syn is not None and "S" in syn.segment.flags and (asked_again or not sighting.original):
         again = " again" if sighting.original and not syn.fresh else ""
@@ -213,11 +212,22 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
         return unknown("an empty segment without ACK")
     if sighting.ack > side.ack:
         return _advance(scene, sighting)
-    if side.wanting is not None:
-        return reply_to(side.wanting, _why_repeated(side.wanting), scene.by_order())
+    asking = _asking(side, sighting)
+    if asking is not None:
+        return reply_to(asking, _why_repeated(asking), scene.by_order())
     if side.window not in (-1, sighting.segment.window):
         return _window_update(scene, sighting, half)
     return unknown("an ACK that acknowledges nothing new and changes nothing")
+
+
+def _asking(side: Side, sighting: Sighting) -> Sighting | None:
+    """The arrival that draws an ACK for the same number again: each that repeats bytes, or comes
+    after missing ones, gets its own at once (RFC 9293 3.10.7.4, RFC 5681 4.2)."""
+    for index, arrival in enumerate(side.owed):
+        if not arrival.fresh or arrival.seq > side.ack:
+            del side.owed[index]
+            return arrival
+    return side.wanting
 
 
 def _advance(scene: Scene, sighting: Sighting) -> Cause:

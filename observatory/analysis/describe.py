@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from observatory.analysis.completions import Joined
 from observatory.analysis.descriptors import Descriptors
+from observatory.analysis.machine import CLOSE, SYN_SENT, USER_TIMEOUT, advance
 from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.scene import Findings
 from observatory.analysis.states import state_paths
@@ -17,6 +18,9 @@ from observatory.model import (
     Socket,
     Trace,
 )
+
+# With these connect() is over; with EINTR, EINPROGRESS or EALREADY the attempt goes on.
+FATAL_ERRORS = frozenset({"ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPROTO"})
 
 # Bits of completeness, as Wireshark's tcp.completeness counts them, in the order of a life.
 _PHASES = ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST")
@@ -45,6 +49,7 @@ def _connection(
         same_endpoint=conversation.is_self_connected,
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )
+    client_states = _ended_without_a_segment(joined, client, paths.client)
     repeated = sum(s.original is not None and not s.fresh for s in conversation.sightings)
     return Connection(
         id=conversation.id,
@@ -52,7 +57,7 @@ def _connection(
         server=server.sender,
         opened=_opened(joined, conversation),
         closed=_closed(conversation, findings),
-        client_states=paths.client,
+        client_states=client_states,
         server_states=paths.server,
         segments=tuple(s.id for s in conversation.sightings),
         calls=calls,
@@ -61,6 +66,19 @@ def _connection(
         retransmissions=repeated,
         complete=" ".join(_phases(conversation)),
     )
+
+
+def _ended_without_a_segment(joined: Joined, half: Half, path: tuple[str, ...]) -> tuple[str, ...]:
+    """An attempt that only the calls show to be over: connect() gave up, or was given up."""
+    life = joined.descriptors.sockets.get(half.socket or 0)
+    if life is None or path[-1] != SYN_SENT:
+        return path
+    calls = joined.matching.calls_of.get(half, ())
+    if any(call.errno == "ETIMEDOUT" for call in calls):
+        return advance(path, USER_TIMEOUT)
+    # An ICMP error, which is no segment of the connection, ends the attempt as well.
+    failed = any(c.name == "connect" and c.errno in FATAL_ERRORS for c in calls)
+    return advance(path, CLOSE) if failed or life.closed_ns is not None else path
 
 
 def _opened(joined: Joined, conversation: Conversation) -> str:

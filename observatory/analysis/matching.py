@@ -8,10 +8,10 @@ and descriptor lifetimes. Where a port is not known, time alone picks, and the m
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import ACCEPTING, Descriptors, SocketLife
+from observatory.analysis.descriptors import ACCEPTING, SENDING, Descriptors, SocketLife
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
 from observatory.model import Call, Endpoint, parse_address
 
@@ -86,6 +86,7 @@ def match(descriptors: Descriptors, wire: Wire) -> Matching:
             _match_preexisting(life, answers, result)
     for conversation in wire.conversations:
         _find_listener(conversation, result)
+        _defer(conversation, lives)
     return result
 
 
@@ -149,8 +150,12 @@ class _Opens:
             syns.sort(key=lambda s: s.time_ns)
             self._times[port] = [s.time_ns for s in syns]
 
-    def take(self, call: Call, local: Endpoint | None, peer: Endpoint) -> Sighting | None:
+    def take(
+        self, call: Call, local: Endpoint | None, peer: Endpoint, *, deferred: bool = False
+    ) -> Sighting | None:
+        """The SYN sent inside the call; ``deferred`` if it may leave with the first data."""
         first, last = call.entered_ns - SLACK_NS, (call.returned_ns or FOREVER) + SLACK_NS
+        last = FOREVER if deferred else last
         if local is not None:
             candidates = self._by_ports.get((local.port, peer.port), [])
         else:
@@ -213,17 +218,33 @@ def _follow_active(life: SocketLife, opens: _Opens, result: Matching) -> None:
             continue
         if peer is not None:
             local = _local_of_attempt(life, call)
-            syn = opens.take(call, local, peer)
+            syn = opens.take(call, local, peer, deferred=_may_defer(life, call))
             if syn is not None:
                 current = syn.half
                 current.socket = life.id
-                result.opened_by[syn.id] = call
+                result.opened_by[syn.id] = _opener(life, call, syn)
                 if local is None:
                     result.tie_broken.add(current)
             elif attempt_over:
                 current = None
             attempt_over = call.errno in _ENDS_THE_ATTEMPT
         _assign(call, life, current, result)
+
+
+def _may_defer(life: SocketLife, call: Call) -> bool:
+    """With TCP_FASTOPEN_CONNECT connect() may return without sending (tcp(7))."""
+    return call.name == "connect" and any(
+        c.args.get("option") == "TCP_FASTOPEN_CONNECT" and c.name == "setsockopt"
+        for c in life.calls
+    )
+
+
+def _opener(life: SocketLife, call: Call, syn: Sighting) -> Call:
+    """The call that sent the SYN: one with data was sent by a send, after a deferred connect."""
+    if call.name != "connect" or not syn.segment.length:
+        return call
+    sends = (c for c in life.calls if c.name in SENDING and c.entered_ns > call.entered_ns)
+    return next(sends, call)
 
 
 def opening_peer(call: Call) -> Endpoint | None:
@@ -283,6 +304,25 @@ def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) ->
                 for other in life.calls:
                     _assign(other, life, half, result)
             return
+
+
+def _defer(conversation: Conversation, lives: Mapping[int, SocketLife]) -> None:
+    """With TCP_DEFER_ACCEPT the handshake's last ACK does not count until data comes (tcp(7))."""
+    listener = lives.get(conversation.listener or 0)
+    done = conversation.establishing
+    if (
+        listener is None
+        or done is None
+        or not any(
+            c.args.get("option") == "TCP_DEFER_ACCEPT" and c.args.get("value") and c.succeeded
+            for c in listener.calls
+            if c.name == "setsockopt" and c.entered_ns <= done.time_ns
+        )
+    ):
+        return
+    carriers = conversation.client.carriers
+    if carriers and carriers[0].id > done.id:
+        conversation.establishing = carriers[0]
 
 
 def _find_listener(conversation: Conversation, result: Matching) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,12 +12,17 @@ from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
+# Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
+# follows its data sooner than this was sent at once.
+DELAYED_ACK_NS = 30_000_000
+
 
 @dataclass(slots=True, eq=False)
 class Side:
     """One end as it stands: what it sent last, and which arrivals still want an answer.
 
-    ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet;
+    ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet; ``owed``
+    are all those that no ACK has answered, oldest first;
     ``duplicate_acks`` counts the ACKs that arrived in a row for the same number.
     """
 
@@ -25,6 +31,7 @@ class Side:
     window: int = -1
     arrival: Sighting | None = None
     wanting: Sighting | None = None
+    owed: deque[Sighting] = field(default_factory=deque)
     duplicate_acks: int = 0
     probes: int = 0
 
@@ -86,6 +93,9 @@ class Scene:
         ack = sighting.ack or 0
         sender.ack = max(sender.ack, ack)
         sender.window = sighting.segment.window
+        owed = sender.owed
+        while owed and ((owed[0].fresh and owed[0].end <= ack) or _is_stale(owed[0], sighting)):
+            owed.popleft()
         wanted = sender.wanting
         if wanted is not None and (wanted.end <= ack or not wanted.fresh):
             sender.wanting = None
@@ -96,9 +106,14 @@ class Scene:
         receiver.arrival = sighting
         takes_space = sighting.end > sighting.seq and "R" not in flags
         if takes_space or sighting.probe:
+            receiver.owed.append(sighting)
             receiver.wanting = sighting
         repeats_ack = previous is not None and previous.ack == sighting.ack and not takes_space
         receiver.duplicate_acks = receiver.duplicate_acks + 1 if repeats_ack else 0
+
+
+def _is_stale(arrival: Sighting, ack: Sighting) -> bool:
+    return ack.time_ns - arrival.time_ns > DELAYED_ACK_NS
 
 
 def during(call: Call, time_ns: int) -> bool:
