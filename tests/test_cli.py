@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -106,17 +107,18 @@ def test_nothing_heavy_is_loaded_for(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["list"], ["--help"]])
 def test_quick_to_answer(arguments: list[str]) -> None:
-    """0.15 s is the budget; the best of several, since the tests beside this one are busy."""
+    """0.15 s is the budget: of processor time, since the tests beside this one keep it busy."""
     took = []
     for _ in range(8):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-m", "observatory", *arguments],
             env=environment(),
             capture_output=True,
             check=True,
         )
-        took.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.15
 
 
