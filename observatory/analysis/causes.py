@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from observatory.analysis.descriptors import SocketLife
-from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Half, Kind, Sighting
@@ -66,8 +65,8 @@ def _accepting(scene: Scene, sighting: Sighting) -> Cause:
     if first and syn is not None and syn.kind is Kind.SYN_ACK:
         syn = sighting.other.syns[0]  # both opened at once: it is the SYN that it answers
     asked_again = syn is not None and (side.last is None or syn.id > side.last.id)
-    if syn is not None and "S" in syn.segment.flags and (asked_again or not sighting.original):
-        again = " again" if sighting.original and not syn.fresh else ""
+    if syn is not None and "S" in syn.segment.flags and (asked_again or first):
+        again = "" if first else " again"
         return reply_to(syn, f"SYN-ACK{again}, passive open", scene.by_order())
     if sighting.original is None:
         return reply_to(None, "SYN-ACK, passive open (its SYN was not seen)", Confidence.LIKELY)
@@ -163,7 +162,7 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
         if "F" in segment.flags and life.closed_ns is not None:
             return by_call(None, f"{what}: its process ended", Confidence.LIKELY)
         return unknown(f"{what}: no recorded call of this socket accounts for it")
-    late = [call for call in owners if call.entered_ns > segment.time_ns + SLACK_NS]
+    late = [call for call in owners if call.entered_ns > segment.time_ns]
     if late:
         return unknown(f"{what}: the call that should account for it came later")
     for call in owners:
