@@ -309,8 +309,9 @@ def connect_v4_mapped(stage: Stage) -> None:
 )
 def connect_wildcard(stage: Stage) -> None:
     """In bind() the wildcard means "any of my addresses". In connect() it means nothing, RFC 1122
-    3.2.1.3 even forbids it as a destination; BSD and Linux take it for the host itself. The kernel puts 127.0.0.1 in its place before
-    anything is sent: neither the wire nor getpeername() ever shows 0.0.0.0.
+    3.2.1.3 even forbids it as a destination; BSD and Linux take it for the host itself. The
+    kernel puts 127.0.0.1 in its place before anything is sent: neither the wire nor
+    getpeername() ever shows 0.0.0.0.
     """
 
     def server(actor: Actor) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from observatory.scenarios.catalogue import behaviour
 from observatory.scenarios.expectations import Expectations, answered, sent, timed
-from observatory.scenarios.parts import LOOPBACK, connected, listening
+from observatory.scenarios.parts import LOOPBACK, accept_until_eof, connected, listening
 
 if TYPE_CHECKING:
     from observatory.lab.actor import Actor
@@ -39,13 +39,6 @@ def first(actor: Actor) -> None:
     actor.tell("queue is full")
     actor.ask("done")
     sock.close()
-
-
-def accept_and_part(listener: InstrumentedSocket) -> None:
-    """Take a connection from the queue, wait for the client's FIN and close as well."""
-    connection, _ = listener.accept()
-    connection.recv(1)
-    connection.close()
 
 
 @behaviour(
@@ -79,7 +72,7 @@ def connect_timeout_full_backlog(stage: Stage) -> None:
     def server(actor: Actor) -> None:
         listener = crowded(actor)
         actor.ask("done")
-        accept_and_part(listener)
+        accept_until_eof(listener)
         listener.close()
 
     def client(actor: Actor) -> None:
@@ -121,7 +114,7 @@ def connect_in_progress(stage: Stage) -> None:
     def server(actor: Actor) -> None:
         listener = crowded(actor)
         actor.ask("done")
-        accept_and_part(listener)
+        accept_until_eof(listener)
         listener.close()
 
     def client(actor: Actor) -> None:
@@ -169,8 +162,8 @@ def connect_interrupted(stage: Stage) -> None:
         actor.kill("client", SIGUSR1)
         actor.when_blocked("client", "poll")
         actor.tell("done")
-        accept_and_part(listener)
-        accept_and_part(listener)
+        accept_until_eof(listener)
+        accept_until_eof(listener)
         listener.close()
 
     def client(actor: Actor) -> None:

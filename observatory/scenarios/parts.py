@@ -31,3 +31,11 @@ def connected(actor: Actor, name: str = "port") -> InstrumentedSocket:
     sock = actor.socket()
     sock.connect((LOOPBACK, actor.ask(name)))
     return sock
+
+
+def accept_until_eof(listener: InstrumentedSocket) -> None:
+    """Take a connection from the queue, read it to its end, and close as the client has."""
+    connection, _ = listener.accept()
+    while connection.recv(100):
+        pass
+    connection.close()

@@ -72,8 +72,8 @@ def socket_families(stage: Stage) -> None:
         for family, kind in POSSIBLE:
             sock = actor.socket(family, kind)
             sock.close()
-        for family, kind, protocol in IMPOSSIBLE:
+        for combination in IMPOSSIBLE:
             with suppress(OSError):
-                actor.socket(family, kind, protocol)
+                actor.socket(*combination)
 
     stage.play(program=program)
