@@ -67,7 +67,7 @@ def attribute_raw(
         while waiting and (waiting[0].returned_ns or 0) + SLACK_NS < segment.time_ns:
             waiting.popleft()
         for call in waiting:
-            if call.entered_ns - SLACK_NS > segment.time_ns:
+            if call.entered_ns > segment.time_ns:
                 break
             if during(call, segment.time_ns) and _is_crafted(call, segment):
                 findings.causes[segment.id] = by_call(
@@ -148,7 +148,7 @@ def _sender(
         waiting = sends.get(port, [])
         for index in range(len(waiting) - 1, -1, -1):
             send = waiting[index]
-            if send.call.entered_ns > segment.time_ns + SLACK_NS:
+            if send.call.entered_ns > segment.time_ns:
                 break
             if send.call.result == segment.length and _agrees(send.peer, segment.dst):
                 del waiting[index]
@@ -188,7 +188,7 @@ def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: 
 
 def _may_return(read: _Exchange, segment: Segment) -> bool:
     call = read.call
-    if segment.time_ns > (call.returned_ns or segment.time_ns) + SLACK_NS:
+    if segment.time_ns > (call.returned_ns or segment.time_ns):
         return False
     if not _agrees(read.peer, segment.src):
         return False

@@ -50,6 +50,7 @@ def _connection(
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )
     client_states = _ended_without_a_segment(joined, client, paths.client)
+    stray = _is_stray(conversation)
     repeated = sum(s.original is not None and not s.fresh for s in conversation.sightings)
     return Connection(
         id=conversation.id,
@@ -57,8 +58,8 @@ def _connection(
         server=server.sender,
         opened=_opened(joined, conversation),
         closed=_closed(conversation, findings),
-        client_states=client_states,
-        server_states=paths.server,
+        client_states=(CLOSED,) if stray else client_states,
+        server_states=(CLOSED,) if stray else paths.server,
         segments=tuple(s.id for s in conversation.sightings),
         calls=calls,
         client_bytes=client.payload,
@@ -83,6 +84,8 @@ def _ended_without_a_segment(joined: Joined, half: Half, path: tuple[str, ...]) 
 
 def _opened(joined: Joined, conversation: Conversation) -> str:
     client, server = conversation.client, conversation.server
+    if _is_stray(conversation):
+        return "never: a segment for no connection"
     if not conversation.began_with_syn:
         return "open before the capture began"
     call = joined.matching.opened_by.get(client.syns[0].id) if client.syns else None
@@ -102,12 +105,26 @@ def _opened(joined: Joined, conversation: Conversation) -> str:
     return f"active open{by}, never answered"
 
 
+def _is_stray(conversation: Conversation) -> bool:
+    """Only segments that were answered by RST at once: there was no connection."""
+    halves = {s.half for s in conversation.sightings if not s.half.resets}
+    strays = [s for s in conversation.sightings if "R" not in s.segment.flags]
+    reset_by_reply = any(
+        s.ack is None for half in (conversation.client, conversation.server) for s in half.resets
+    )
+    no_socket = conversation.client.socket is None and conversation.server.socket is None
+    alone = not conversation.began_with_syn and len(halves) == 1 and len(strays) == 1
+    return alone and reset_by_reply and no_socket
+
+
 def _closed(conversation: Conversation, findings: Findings) -> str:
     client, server = conversation.client, conversation.server
     resets = sorted([*client.resets, *server.resets], key=lambda s: s.id)
     if conversation.is_self_connected:
         resets = client.resets
     if resets and not server.syns and not server.carriers and server.resets:
+        return "never opened"
+    if _is_stray(conversation):
         return "never opened"
     if resets:
         first = resets[0]

@@ -6,7 +6,6 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import RECEIVING, SENDING
-from observatory.analysis.matching import SLACK_NS
 from observatory.analysis.rule import Rule
 from observatory.analysis.view import YES, Because, View, counted, ids
 from observatory.model import Call, CauseKind, Protocol
@@ -177,7 +176,7 @@ def _peer_gone_locally(view: View) -> Because | None:
 
 
 def _returned(view: View) -> int:
-    return (view.call.returned_ns or view.call.entered_ns) + SLACK_NS
+    return view.call.returned_ns or view.call.entered_ns
 
 
 def _reset_came(view: View) -> Because | None:
@@ -282,8 +281,12 @@ def _fin_came(view: View) -> Because | None:
         return None
     fin = view.completed_by[-1]
     cause = view.causes[fin]
-    by = f", sent by c{cause.call}" if cause.call is not None else ""
-    return Because({"fin": f"#{fin}", "by": by}, (cause.call,) if cause.call else ())
+    by = f" (sent by c{cause.call})" if cause.call is not None else ""
+    half = view.half
+    shut = half is not None and any(s.time_ns <= _returned(view) for s in half.fins)
+    more = "" if shut else " This end can go on sending."
+    facts = {"fin": f"#{fin}", "by": by, "more": more}
+    return Because(facts, (cause.call,) if cause.call else ())
 
 
 def _own_shutdown(view: View) -> Because | None:
@@ -474,8 +477,8 @@ DATA_RULES: tuple[Rule, ...] = (
         "recv(2); UNP 3.9", _received, plain=True),
     Rule(
         "recv-eof", RECEIVING, frozenset({"EOF"}),
-        "EOF: FIN {fin} from the peer{by} says that no more bytes will come. This end can go on "
-        "sending.", "recv(2); RFC 9293 3.6; UNP 5.6", _fin_came),
+        "EOF: FIN {fin} from the peer{by} says that no more bytes will come.{more}",
+        "recv(2); RFC 9293 3.6; UNP 5.6", _fin_came),
     Rule(
         "recv-eof-after-shutdown", RECEIVING, frozenset({"EOF"}),
         "EOF because this end shut its own receiving direction down ({shutdown}); the peer knows "

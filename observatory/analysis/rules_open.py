@@ -161,7 +161,12 @@ def _silence_at_full_queue(view: View) -> Because | None:
     waiting = _waiting_in_queue(view, conversation.listener)
     if len(waiting) <= max(backlog, 0):
         return None
-    facts = {**because.facts, "backlog": backlog, "waiting": len(waiting), "holds": backlog + 1}
+    facts = {
+        **because.facts,
+        "backlog": backlog,
+        "waiting": counted(len(waiting), "connection"),
+        "holds": backlog + 1,
+    }
     return Because(facts, (listens[-1].id,), because.segments)
 
 
@@ -342,7 +347,7 @@ OPEN_RULES: tuple[Rule, ...] = (
         "connect-timed-out-queue-full", _CONNECT, _ok("ETIMEDOUT"),
         "SYN {syn} to {peer} was never answered; it was sent again {times} ({again}), and "
         "after {seconds} connect() gave up. The listener was there with backlog {backlog}: its "
-        "accept queue held {waiting} connections and takes {holds}, and a full queue drops SYNs "
+        "accept queue held {waiting} and takes {holds}, and a full queue drops SYNs "
         "in silence.",
         "tcp(7) tcp_syn_retries; listen(2); Linux tcp_conn_request; UNP 4.5",
         _silence_at_full_queue, by_absence=True),

@@ -117,15 +117,16 @@ def _is_stale(arrival: Sighting, ack: Sighting) -> bool:
 
 
 def during(call: Call, time_ns: int) -> bool:
-    """The moment lies inside the call, or within a stamp's error of it."""
-    if time_ns < call.entered_ns - SLACK_NS:
+    """The moment lies inside the call, or within a stamp's error after it: the wire shows a
+    packet a little later than the call sent it, never earlier."""
+    if time_ns < call.entered_ns:
         return False
     return call.returned_ns is None or time_ns <= call.returned_ns + SLACK_NS
 
 
 def ends_during(life: SocketLife, time_ns: int) -> bool:
     """The moment lies inside the call, exit or death that ended the socket."""
-    if life.closed_ns is None or time_ns < life.closed_ns - SLACK_NS:
+    if life.closed_ns is None or time_ns < life.closed_ns:
         return False
     return life.close_end_ns is None or time_ns <= life.close_end_ns + SLACK_NS
 

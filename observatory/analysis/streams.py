@@ -14,6 +14,9 @@ from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.wire import Conversation, Half
 from observatory.model import Call
 
+# A receive that took bytes at a moment returned soon after: copying them is all it has left.
+READ_NS = 10_000_000
+
 
 @dataclass(slots=True, eq=False)
 class Stream:
@@ -48,7 +51,7 @@ class Stream:
         """The receive that took bytes at that moment, and so made room in the buffer."""
         index = bisect_left(self.read_log, time_ns - SLACK_NS, key=lambda entry: entry[0])
         for returned_ns, _, call in self.read_log[index : index + 1]:
-            if call.entered_ns - SLACK_NS <= time_ns and returned_ns <= time_ns + SLACK_NS:
+            if call.entered_ns <= time_ns and returned_ns <= time_ns + READ_NS:
                 return call
         return None
 
