@@ -1,8 +1,8 @@
 """The JSON document: one run, observed and explained, as other programs read it.
 
 Its shape is in document_shape.py. Endpoints print as ``127.0.0.1:80``, ``[::1]:80``,
-``unix:/path``; an ICMP message has an address and no port. msgspec is loaded only when a
-document is made.
+``unix:/path``; an ICMP message has an address and no port. Import this where a
+document is made, for it loads msgspec.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ from observatory.model import (
     Trace,
 )
 from observatory.model.calls import Argument
+
+TCP = Protocol.TCP  # looked up once: finding an enumeration's member takes longer than a field
 
 SCHEMA_TITLE = "A run observed by socket-observatory"
 
@@ -173,15 +175,15 @@ def _explanation(explanation: Explanation) -> ExplanationEntry:
 
 
 def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> SegmentEntry:
-    segment = attributed.segment
-    tcp = segment.protocol is Protocol.TCP
+    segment, cause = attributed.segment, attributed.cause
+    tcp = segment.protocol is TCP
     has_ports = segment.icmp is None
     named = segment.interface < len(interfaces)
     return SegmentEntry(
         id=segment.id,
         time_ns=segment.time_ns,
         interface=interfaces[segment.interface] if named else None,
-        protocol=segment.protocol.value,
+        protocol=segment.protocol,
         src=str(segment.src) if has_ports else segment.src.address,
         dst=str(segment.dst) if has_ports else segment.dst.address,
         flags=segment.flags,
@@ -196,11 +198,11 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
         if segment.icmp is None
         else IcmpEntry(segment.icmp.type, segment.icmp.code, attributed.quotes),
         cause=CauseEntry(
-            kind=attributed.cause.kind.value,
-            call=attributed.cause.call,
-            segment=attributed.cause.segment,
-            reason=attributed.cause.reason,
-            confidence=attributed.cause.confidence.value,
+            kind=cause.kind,
+            call=cause.call,
+            segment=cause.segment,
+            reason=cause.reason,
+            confidence=cause.confidence,
         ),
         completes=list(attributed.completes),
         retransmission=attributed.retransmission,
