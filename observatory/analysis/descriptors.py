@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from observatory.model import Address, Call, Endpoint, Process, UnixAddress, parse_address
 
@@ -73,10 +74,11 @@ class Descriptors:
 
 def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
     """Replay all calls in time order over one descriptor table for each process."""
-    tables = _Tables(processes)
-    for _, _, step, call in sorted(_steps(calls), key=lambda s: (s[0], s[1])):
-        step(tables, call)
-    tables.bury_the_dead()
+    known = tuple(processes)
+    tables = _Tables(known)
+    steps = [*_steps(calls), *_deaths(known)]
+    for _, _, step in sorted(steps, key=lambda s: (s[0], s[1])):
+        step(tables)
     return Descriptors(
         sockets=tables.sockets,
         used=tables.used,
@@ -174,19 +176,17 @@ class _Tables:
             if not life.holders and process is not None and process.ended_ns is not None:
                 life.close_end_ns = process.ended_ns
 
-    def bury_the_dead(self) -> None:
-        """Processes that ended without an exit call: what killed them closed their sockets."""
-        dead = [p for p in self.processes.values() if p.ended_ns is not None]
-        for process in sorted(dead, key=lambda p: p.ended_ns or 0):
-            if process.pid in self._gone:
-                continue
-            for fd in list(self._names.get(process.pid, {})):
-                life = self._names[process.pid][fd]
-                killer = self._death_of(process)
-                self.unname(process.pid, fd, killer)
-                if not life.holders:
-                    life.closed_ns = killer.entered_ns if killer else process.ended_ns
-                    life.close_end_ns = process.ended_ns
+    def bury(self, process: Process) -> None:
+        """A process that ended without an exit call: what killed it closed its sockets."""
+        if process.pid in self._gone:
+            return
+        self._gone.add(process.pid)
+        killer = self._death_of(process)
+        for fd, life in list(self._names.get(process.pid, {}).items()):
+            self.unname(process.pid, fd, killer)
+            if not life.holders:
+                life.closed_ns = killer.entered_ns if killer else process.ended_ns
+                life.close_end_ns = process.ended_ns
 
     def _death_of(self, process: Process) -> Call | None:
         """The kill() that ended it; for SIGPIPE, its own last call, the write that drew it."""
@@ -285,7 +285,8 @@ class _Tables:
         (marked.add if close_on_exec else marked.discard)(fd)
 
 
-Step = Callable[[_Tables, Call], None]
+Step = Callable[..., None]
+_Due = tuple[int, int, Callable[[_Tables], None]]
 
 # When a call takes effect on the tables. What makes a name does so by the time it returned,
 # what drops one may do so from its entry: a number is reused only after it was given up.
@@ -311,14 +312,22 @@ _AT_RETURN: Mapping[str, Step] = {
 _MAKES_ONLY = frozenset({"socket", "socketpair"})
 
 
-def _steps(calls: Iterable[Call]) -> Iterator[tuple[int, int, Step, Call]]:
-    """(time, order, step, call) of every effect. Entry effects come first at equal times."""
+def _steps(calls: Iterable[Call]) -> Iterator[_Due]:
+    """(time, order, effect) of every call. Entry effects come first at equal times."""
     for call in calls:
         if call.name not in _MAKES_ONLY:
-            yield call.entered_ns, call.id * 2, _AT_ENTRY.get(call.name, _Tables.use), call
+            step = _AT_ENTRY.get(call.name, _Tables.use)
+            yield call.entered_ns, call.id * 2, partial(step, call=call)
         effect = _AT_RETURN.get(call.name)
         if effect and call.succeeded and call.returned_ns is not None:
-            yield call.returned_ns, call.id * 2 + 1, effect, call
+            yield call.returned_ns, call.id * 2 + 1, partial(effect, call=call)
+
+
+def _deaths(processes: Iterable[Process]) -> Iterator[_Due]:
+    """Processes die when their end was seen: what others close after that may be the last."""
+    for process in processes:
+        if process.ended_ns is not None:
+            yield process.ended_ns, 0, partial(_Tables.bury, process=process)
 
 
 def _not_open(call: Call) -> bool:
