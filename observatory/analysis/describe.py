@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from observatory.analysis.completions import Joined
 from observatory.analysis.descriptors import Descriptors
-from observatory.analysis.machine import CLOSE, SYN_SENT, USER_TIMEOUT, advance
+from observatory.analysis.machine import CLOSE, CLOSED, SYN_SENT, USER_TIMEOUT, advance
 from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.scene import Findings
 from observatory.analysis.states import state_paths

@@ -139,7 +139,7 @@ def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> s
     closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
     if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:
         return f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
-    if arrival.half.resets or sighting.half.resets:
+    if any(r.id < sighting.id for r in (*arrival.half.resets, *sighting.half.resets)):
         return f"RST: {what} for a connection that was reset before"
     if scene.conversation.began_with_syn and scene.conversation.establishing is not None:
         return f"RST: {what} for a connection that this end does not have any more"
