@@ -17,6 +17,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from observatory.lab.namespace import REFUSALS
 from observatory.lab.probe import Probe, probe_private_network
 
 
@@ -149,36 +150,6 @@ def _capture_inside(probe: Probe) -> Iterator[Finding]:
         yield Finding("capture", Status.NOTE, detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A setting that refuses user namespaces when it has this value."""
-
-    path: str
-    value: str
-    detail: str
-    mend: str
-
-
-REFUSALS = (
-    Refusal(
-        "/proc/sys/user/max_user_namespaces",
-        "0",
-        "user.max_user_namespaces is 0",
-        "sudo sysctl -w user.max_user_namespaces=10000",
-    ),
-    Refusal(
-        "/proc/sys/kernel/unprivileged_userns_clone",
-        "0",
-        "Debian's kernel.unprivileged_userns_clone is 0",
-        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
-    ),
-    Refusal(
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "AppArmor restricts unprivileged user namespaces (Ubuntu 23.10 and later)",
-        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-)
 IN_A_CONTAINER = (
     "docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined …"
 )
@@ -189,8 +160,9 @@ def _why_refused(system: System) -> tuple[str, str]:
     if system.superuser:
         return "root here lacks CAP_SYS_ADMIN, as in a container", IN_A_CONTAINER
     for refusal in REFUSALS:
-        if system.read(refusal.path) == refusal.value:
-            return refusal.detail, f"{refusal.mend}   (or: sudo observatory run NAME)"
+        if system.read(setting_path(refusal.setting)) == refusal.value:
+            detail = f"{refusal.meaning} ({refusal.setting}={refusal.value})"
+            return detail, f"{refusal.remedy}   (or: sudo observatory run NAME)"
     status = system.read("/proc/self/status") or ""
     if re.search(r"^Seccomp:\s*2", status, re.MULTILINE):
         return "a seccomp filter refuses it, as in a container", IN_A_CONTAINER
@@ -277,11 +249,16 @@ SETTINGS = (
 )
 
 
+def setting_path(name: str) -> str:
+    """Where the kernel keeps the setting ``net.ipv4.tcp_syn_retries``."""
+    return "/proc/sys/" + name.replace(".", "/")
+
+
 def check_settings(system: System) -> Iterator[Finding]:
     """Differences from the kernel's defaults matter with --host; a new network namespace starts
     from the defaults again."""
     for setting in SETTINGS:
-        value = system.read("/proc/sys/" + setting.name.replace(".", "/"))
+        value = system.read(setting_path(setting.name))
         if value is None:
             yield Finding(setting.name, Status.NOTE, f"not in this kernel ({setting.changes})")
         elif value.split() == setting.default.split():

@@ -21,6 +21,7 @@ SIDE_BY_SIDE = 4
 """Runs at once. Most of a behaviour's time is waiting, so more than there are processors."""
 DEFAULT_FOLDER = "captures"
 SUFFIX = ".pcapng"
+LOOPBACK = "lo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
     """The exit status is 0, or that of the first run that failed."""
     behaviours = chosen(parsed)
     paths = destinations(parsed.output, [behaviour.name for behaviour in behaviours])
-    refuse_host(behaviours, parsed.host)
+    refuse_network(behaviours, parsed.host, parsed.interface)
     form = "json" if parsed.json else None if parsed.quiet else "text"
     shown = display(sys.stdout, parsed.full)
     orders = [
@@ -78,15 +79,18 @@ def destinations(output: str | None, names: list[str]) -> list[Path]:
     Raises UsageError when several are to go to one file.
     """
     where = Path(DEFAULT_FOLDER if output is None else output)
-    if where.suffix != SUFFIX or where.is_dir():
+    if where.suffix != SUFFIX or where.is_dir() or str(output).endswith("/"):
         return [where / f"{name}{SUFFIX}" for name in names]
     if len(names) > 1:
         raise UsageError(f"{len(names)} behaviours need a folder: -o {where.with_suffix('')}/")
     return [where]
 
 
-def refuse_host(behaviours: list[Behaviour], host: bool) -> None:
-    """Raises UsageError with the reason for each that needs a network of its own."""
+def refuse_network(behaviours: list[Behaviour], host: bool, interface: str) -> None:
+    """Raises UsageError with the reason for each that needs a network of its own, and for an
+    interface that a private network has not."""
+    if not host and interface != LOOPBACK:
+        raise UsageError(f"a private network has {LOOPBACK} alone: -i {interface} needs --host")
     refusing = [one for one in behaviours if host and one.host_refusal]
     if refusing:
         reasons = "; ".join(f"{one.name}: {one.host_refusal}" for one in refusing)

@@ -101,7 +101,9 @@ def _finish(worker: _Worker[Item]) -> Outcome[Item, Result]:
         data = worker.pipe.read()
     _, status = os.waitpid(worker.pid, 0)
     if not data:
-        ended = f"killed by signal {status}" if os.WIFSIGNALED(status) else "ended early"
+        ended = (
+            f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended early"
+        )
         return Outcome(worker.item, None, f"its process was {ended}", BROKEN)
     outcome: Outcome[Item, Result] = pickle.loads(data)
     return outcome

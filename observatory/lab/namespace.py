@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from observatory.errors import PermissionRefused, UsageError
@@ -16,27 +17,37 @@ from observatory.lab import kernel
 
 _PROC_SYS = Path("/proc/sys")
 
-# Why a kernel refuses an ordinary user a namespace: setting, refusing value, what it means.
-_REFUSALS = (
-    ("user/max_user_namespaces", "0", "user namespaces are switched off"),
-    (
-        "kernel/unprivileged_userns_clone",
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A kernel setting that refuses an ordinary user a namespace while it has this value."""
+
+    setting: str
+    value: str
+    meaning: str
+    accepting: str
+
+    @property
+    def remedy(self) -> str:
+        """The command that mends it."""
+        return f"sudo sysctl -w {self.setting}={self.accepting}"
+
+
+REFUSALS = (
+    Refusal("user.max_user_namespaces", "0", "user namespaces are switched off", "10000"),
+    Refusal(
+        "kernel.unprivileged_userns_clone",
         "0",
         "this kernel allows user namespaces to root alone",
+        "1",
     ),
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
+    Refusal(
+        "kernel.apparmor_restrict_unprivileged_userns",
         "1",
         "AppArmor allows user namespaces only to programs with a profile",
+        "0",
     ),
 )
-_REMEDIES = {
-    "user/max_user_namespaces": "sudo sysctl user.max_user_namespaces=10000",
-    "kernel/unprivileged_userns_clone": "sudo sysctl kernel.unprivileged_userns_clone=1",
-    "kernel/apparmor_restrict_unprivileged_userns": (
-        "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    ),
-}
 
 # Settings that decide how the behaviours come out; told in the run's header.
 RELEVANT_SETTINGS = (
@@ -84,11 +95,11 @@ def _unshare_network(uid: int, gid: int) -> None:
 
 def refusal(failure: OSError) -> str:
     """Why the kernel refused a private network, and the command that mends it."""
-    for setting, refusing, meaning in _REFUSALS:
-        if _read(setting) == refusing:
+    for refusing in REFUSALS:
+        if _read(refusing.setting) == refusing.value:
             return (
-                f"no private network: {meaning} ({setting.replace('/', '.')}={refusing}). "
-                f"Run `{_REMEDIES[setting]}`, or run the observatory with sudo."
+                f"no private network: {refusing.meaning} ({refusing.setting}={refusing.value}). "
+                f"Run `{refusing.remedy}`, or run the observatory with sudo."
             )
     if failure.errno == errno.ENOSPC:
         return (
@@ -104,7 +115,7 @@ def refusal(failure: OSError) -> str:
 
 def _read(setting: str) -> str | None:
     try:
-        return (_PROC_SYS / setting).read_text().strip()
+        return _path(setting).read_text().strip()
     except OSError:
         return None
 

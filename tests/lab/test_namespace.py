@@ -120,16 +120,16 @@ def test_a_setting_that_the_kernel_does_not_have():
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=10000"),
+        ("user/max_user_namespaces", "0", "sudo sysctl -w user.max_user_namespaces=10000"),
         (
             "kernel/unprivileged_userns_clone",
             "0",
-            "sudo sysctl kernel.unprivileged_userns_clone=1",
+            "sudo sysctl -w kernel.unprivileged_userns_clone=1",
         ),
         (
             "kernel/apparmor_restrict_unprivileged_userns",
             "1",
-            "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         ),
     ],
 )
