@@ -83,11 +83,16 @@ def _again(scene: Scene, sighting: Sighting) -> Cause:
     original = sighting.original
     assert original is not None
     first = scene.findings.causes.get(original.id)
-    for call in _owners(scene, sighting):
+    owners = _owners(scene, sighting)
+    for call in owners:
         scene.findings.retransmitted.setdefault(call.id, []).append(sighting.id)
     call_id = first.call if first and first.kind is not CauseKind.REPLY else None
+    call_id = owners[0].id if owners else call_id
     kind, reason = _why_again(scene, sighting)
-    return Cause(kind, reason, scene.by_order(), call=call_id, segment=original.id)
+    sure = scene.by_order()
+    if call_id is not None and scene.confidence(sighting.half) is not Confidence.CERTAIN:
+        sure = Confidence.LIKELY
+    return Cause(kind, reason, sure, call=call_id, segment=original.id)
 
 
 def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:

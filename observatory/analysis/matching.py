@@ -223,12 +223,17 @@ def _follow_active(life: SocketLife, opens: _Opens, result: Matching) -> None:
                 current = syn.half
                 current.socket = life.id
                 result.opened_by[syn.id] = _opener(life, call, syn)
-                if local is None:
+                if local is None or not _inside(call, syn):
                     result.tie_broken.add(current)
             elif attempt_over:
                 current = None
             attempt_over = call.errno in _ENDS_THE_ATTEMPT
         _assign(call, life, current, result)
+
+
+def _inside(call: Call, syn: Sighting) -> bool:
+    """By the stamps themselves. A SYN just outside may be another's, and this one's was lost."""
+    return call.entered_ns <= syn.time_ns <= (call.returned_ns or FOREVER)
 
 
 def _may_defer(life: SocketLife, call: Call) -> bool:
