@@ -17,10 +17,10 @@ from functools import lru_cache
 from socket import AF_INET6, inet_ntop  # text of an address only: nothing is opened
 from struct import Struct, error
 
-from observatory.codec.drafts import SegmentDraft, finished_segment
 from observatory.codec.links import ETHERTYPE_IPV4, ETHERTYPE_IPV6, LINKS
 from observatory.codec.options import parse_options
 from observatory.model.addresses import Endpoint
+from observatory.model.quick import quick
 from observatory.model.segments import NO_OPTIONS, Frame, Icmp, Protocol, Segment
 from observatory.model.trace import Interface
 
@@ -51,6 +51,7 @@ FRAGMENT_HEADER = 44
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
 
+quick_segment = quick(Segment)
 TCP = Protocol.TCP  # looking a member up in its enumeration takes longer than unpacking a header
 
 FLAG_LETTERS = dict(zip((0x02, 0x01, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80), "SFRPAUEC", strict=True))
@@ -187,7 +188,7 @@ def _tcp(
     if header < 20 or start + header > end:
         return Skipped.MALFORMED
     src, dst = _endpoints(addresses, data[start : start + 4])
-    draft = SegmentDraft(
+    return quick_segment(
         number,
         frame.time_ns,
         frame.interface,
@@ -204,7 +205,6 @@ def _tcp(
         None,
         frame,
     )
-    return finished_segment(draft)
 
 
 def _udp(
@@ -216,10 +216,9 @@ def _udp(
     src, dst = _endpoints(addresses, data[start : start + 4])
     # The datagram's own length, also where only its first fragment is here; 0 is a jumbogram.
     payload = (length or end - start) - 8
-    draft = SegmentDraft(
+    return quick_segment(
         number, frame.time_ns, frame.interface, Protocol.UDP, src, dst, payload, frame=frame
     )
-    return finished_segment(draft)
 
 
 def _icmp(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
-from observatory.codec.drafts import OptionsDraft, finished_options
+from observatory.model.quick import quick
 from observatory.model.segments import NO_OPTIONS, TcpOptions
 
 END = 0
@@ -19,6 +19,7 @@ FAST_OPEN = 34  # RFC 7413 4.1.1
 EXPERIMENTAL = frozenset({253, 254})  # RFC 6994
 FAST_OPEN_EXPERIMENT = b"\xf9\x89"  # the identifier that RFC 7413 used before it had a number
 
+quick_options = quick(TcpOptions)
 _pair = Struct("!II").unpack_from
 _pairs = Struct("!II").iter_unpack
 
@@ -32,7 +33,7 @@ def parse_options(data: bytes) -> TcpOptions:
     timestamp clock have equal options.
     """
     if data[:4] == b"\x01\x01\x08\x0a" and len(data) == 12:
-        return finished_options(OptionsDraft(timestamp=_pair(data, 4)))
+        return quick_options(timestamp=_pair(data, 4))
     found = dict(_split(data))
     return (
         TcpOptions(

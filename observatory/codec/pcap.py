@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from observatory.codec.contents import Contents, cut_short, damaged_at
 from observatory.errors import BadFile
+from observatory.model.quick import quick
 from observatory.model.segments import Frame
 from observatory.model.trace import Interface
 
@@ -23,6 +24,8 @@ MAGICS = {
     for number, unit in ((MICROSECONDS, 1000), (NANOSECONDS, 1))
     for order in "<>"
 }
+
+quick_frame = quick(Frame)
 
 FILE_HEADER_LENGTH = 24
 RECORD_HEADER_LENGTH = 16
@@ -67,7 +70,7 @@ def read_pcap(data: Data) -> Contents:
             contents.ending = cut_short(offset, size)
             break
         time_ns = seconds * 1_000_000_000 + fraction * unit
-        add(Frame(time_ns, 0, data[start:end], max(original, captured)))
+        add(quick_frame(time_ns, 0, data[start:end], max(original, captured)))
         offset = end
     return contents
 

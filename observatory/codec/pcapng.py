@@ -12,8 +12,8 @@ from struct import Struct, error
 from typing import TYPE_CHECKING, Literal
 
 from observatory.codec.contents import LATEST_NS, Contents, cut_short, damaged_at
-from observatory.codec.drafts import FrameDraft, finished_frame
 from observatory.errors import BadFile
+from observatory.model.quick import quick
 from observatory.model.segments import Direction, Frame
 from observatory.model.trace import Interface
 
@@ -36,6 +36,8 @@ SECTION_OS, SECTION_APPLICATION = 3, 4
 INTERFACE_NAME, INTERFACE_TSRESOL, INTERFACE_TSOFFSET = 2, 9, 14
 PACKET_FLAGS = 2
 STATISTICS_RECEIVED, STATISTICS_DROPPED, STATISTICS_DELIVERED = 4, 5, 8
+
+quick_frame = quick(Frame)
 
 DIRECTIONS = (Direction.UNKNOWN, Direction.INBOUND, Direction.OUTBOUND, Direction.UNKNOWN)
 DIRECTION_BITS = {Direction.UNKNOWN: 0, Direction.INBOUND: 1, Direction.OUTBOUND: 2}
@@ -132,14 +134,14 @@ class _Reader:
             time_ns = (high << 32 | low) * clock.multiplier // clock.divisor + clock.offset_ns
             if not 0 <= time_ns <= LATEST_NS:
                 return offset
-            draft = FrameDraft(
+            frame = quick_frame(
                 time_ns,
                 first + index,
                 data[start:stop],
                 original if original > captured else captured,
                 Direction.UNKNOWN if options + 4 == end else self._direction(options, end - 4),
             )
-            add(finished_frame(draft))
+            add(frame)
             self.latest_ns = time_ns
             offset = end
         return offset
