@@ -50,14 +50,14 @@ def _connection(
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )
     client_states = _ended_without_a_segment(joined, client, paths.client)
-    stray = _is_stray(conversation)
+    stray = _is_stray(joined, conversation)
     repeated = sum(s.original is not None and not s.fresh for s in conversation.sightings)
     return Connection(
         id=conversation.id,
         client=client.sender,
         server=server.sender,
         opened=_opened(joined, conversation),
-        closed=_closed(conversation, findings),
+        closed=_closed(joined, conversation, findings),
         client_states=(CLOSED,) if stray else client_states,
         server_states=(CLOSED,) if stray else paths.server,
         segments=tuple(s.id for s in conversation.sightings),
@@ -84,7 +84,7 @@ def _ended_without_a_segment(joined: Joined, half: Half, path: tuple[str, ...]) 
 
 def _opened(joined: Joined, conversation: Conversation) -> str:
     client, server = conversation.client, conversation.server
-    if _is_stray(conversation):
+    if _is_stray(joined, conversation):
         return "never: a segment for no connection"
     if not conversation.began_with_syn:
         return "open before the capture began"
@@ -105,8 +105,11 @@ def _opened(joined: Joined, conversation: Conversation) -> str:
     return f"active open{by}, never answered"
 
 
-def _is_stray(conversation: Conversation) -> bool:
-    """Only segments that were answered by RST at once: there was no connection."""
+def _is_stray(joined: Joined, conversation: Conversation) -> bool:
+    """One segment, answered by RST at once, and no recorded socket at either end: there was no
+    connection. Without calls its sender may have had one (half-open)."""
+    if not joined.descriptors.sockets:
+        return False
     halves = {s.half for s in conversation.sightings if not s.half.resets}
     strays = [s for s in conversation.sightings if "R" not in s.segment.flags]
     reset_by_reply = any(
@@ -117,14 +120,14 @@ def _is_stray(conversation: Conversation) -> bool:
     return alone and reset_by_reply and no_socket
 
 
-def _closed(conversation: Conversation, findings: Findings) -> str:
+def _closed(joined: Joined, conversation: Conversation, findings: Findings) -> str:
     client, server = conversation.client, conversation.server
     resets = sorted([*client.resets, *server.resets], key=lambda s: s.id)
     if conversation.is_self_connected:
         resets = client.resets
     if resets and not server.syns and not server.carriers and server.resets:
         return "never opened"
-    if _is_stray(conversation):
+    if _is_stray(joined, conversation):
         return "never opened"
     if resets:
         first = resets[0]
