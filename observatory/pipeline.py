@@ -28,6 +28,8 @@ from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHea
 
 if TYPE_CHECKING:
     from observatory.lab.stage import OpenStage, Outcome
+    from observatory.model.opinions import Disagreement
+    from observatory.model.opinions import Disagreement
     from observatory.sources.capture import Capture
     from observatory.sources.files import RunWriter
 
@@ -45,6 +47,15 @@ class Observed:
 
     analysis: Analysis
     path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A second opinion on a file: whose it is, on how many packets, where it differs."""
+
+    method: str
+    packets: int
+    disagreements: tuple[Disagreement, ...]
 
 
 def preload() -> None:
@@ -68,6 +79,35 @@ def analyze(trace: Trace) -> Analysis:
     from observatory.analysis import analyze as conclude
 
     return conclude(trace)
+
+
+def check(path: Path) -> Checked:
+    """Where tshark sees the packets of a file otherwise than we do. Raises BadFile, MissingTool."""
+    from observatory.analysis.second_opinion import compare
+    from observatory.sources.second_opinion import dissect
+
+    trace = load(path)
+    opinion = dissect(path, packets=len(trace.frames) + len(trace.calls))
+    return Checked(opinion.method, len(opinion.rows), compare(analyze(trace), opinion.rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How our view of a file compares with tshark's; ``method`` says how tshark was asked."""
+
+    path: Path
+    disagreements: tuple[Disagreement, ...]
+    method: str
+
+
+def check(path: Path) -> Checked:
+    """Let tshark dissect the same file, and compare. Raises BadFile, MissingTool."""
+    from observatory.analysis.second_opinion import compare
+    from observatory.sources.second_opinion import dissect
+
+    trace = load(path)
+    opinion = dissect(path, len(trace.frames))
+    return Checked(path, compare(analyze(trace), opinion.rows), opinion.method)
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> Path:

@@ -19,6 +19,7 @@ from observatory.cli.terminal import display, write_text
 
 if TYPE_CHECKING:
     from observatory.doctor import Finding
+    from observatory.pipeline import Checked
     from observatory.scenarios.catalogue import Behaviour
 
 Command = Callable[[argparse.Namespace], int]
@@ -77,9 +78,37 @@ def report(parsed: argparse.Namespace) -> int:
 
 def check(parsed: argparse.Namespace) -> int:
     from observatory import pipeline
+    from observatory.reports import checks
 
     results = {name: pipeline.check(Path(name)) for name in parsed.files}
-    return DISAGREES if any(results.values()) else 0
+    if parsed.json:
+        print(json.dumps([_checked(name, result) for name, result in results.items()], indent=2))
+    else:
+        shown = display(sys.stdout)
+        for name, result in results.items():
+            write_text(
+                checks.render(
+                    result.disagreements,
+                    name,
+                    shown.width,
+                    shown.colour,
+                    shown.ascii,
+                    result.method,
+                )
+            )
+    return DISAGREES if any(result.disagreements for result in results.values()) else 0
+
+
+def _checked(name: str, result: Checked) -> dict[str, object]:
+    return {
+        "file": name,
+        "opinion": result.method,
+        "packets": result.packets,
+        "disagreements": [
+            {"segment": one.segment, "what": one.what, "ours": one.ours, "theirs": one.theirs}
+            for one in result.disagreements
+        ],
+    }
 
 
 def doctor(parsed: argparse.Namespace) -> int:
