@@ -11,6 +11,9 @@ from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
+from observatory.model.quick import quick
+
+quick_cause = quick(Cause)
 
 # Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
 # follows its data sooner than this was sent at once.
@@ -132,12 +135,12 @@ def ends_during(life: SocketLife, time_ns: int) -> bool:
 
 
 def by_call(call: Call | None, reason: str, confidence: Confidence) -> Cause:
-    return Cause(CauseKind.CALL, reason, confidence, call=call.id if call else None)
+    return quick_cause(CauseKind.CALL, reason, confidence, call.id if call else None)
 
 
 def reply_to(sighting: Sighting | None, reason: str, confidence: Confidence) -> Cause:
     segment = sighting.id if sighting else None
-    return Cause(CauseKind.REPLY, reason, confidence, segment=segment)
+    return quick_cause(CauseKind.REPLY, reason, confidence, None, segment)
 
 
 def unknown(reason: str) -> Cause:
