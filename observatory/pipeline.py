@@ -29,7 +29,6 @@ from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHea
 if TYPE_CHECKING:
     from observatory.lab.stage import OpenStage, Outcome
     from observatory.model.opinions import Disagreement
-    from observatory.model.opinions import Disagreement
     from observatory.sources.capture import Capture
     from observatory.sources.files import RunWriter
 
@@ -89,25 +88,6 @@ def check(path: Path) -> Checked:
     trace = load(path)
     opinion = dissect(path, packets=len(trace.frames) + len(trace.calls))
     return Checked(opinion.method, len(opinion.rows), compare(analyze(trace), opinion.rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """How our view of a file compares with tshark's; ``method`` says how tshark was asked."""
-
-    path: Path
-    disagreements: tuple[Disagreement, ...]
-    method: str
-
-
-def check(path: Path) -> Checked:
-    """Let tshark dissect the same file, and compare. Raises BadFile, MissingTool."""
-    from observatory.analysis.second_opinion import compare
-    from observatory.sources.second_opinion import dissect
-
-    trace = load(path)
-    opinion = dissect(path, len(trace.frames))
-    return Checked(path, compare(analyze(trace), opinion.rows), opinion.method)
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observatory.cli.terminal import WIDTH_OF_A_FILE, Display, say, write_bytes, write_text
-from observatory.errors import UsageError
 
 if TYPE_CHECKING:
     from observatory.model import Analysis
@@ -65,35 +63,11 @@ def _pcapng(analysis: Analysis) -> Iterator[bytes]:
 
 
 def _pcap(analysis: Analysis) -> Iterator[bytes]:
-    """One link type is all that the format has: refused where the run has several."""
-    from observatory.codec.pcap import write_pcap
+    from observatory.codec.packets import left_out, write_packets
 
-    trace = analysis.trace
-    linktypes = {interface.linktype for interface in trace.interfaces}
-    if len(linktypes) > 1:
-        raise UsageError(
-            f"a pcap file has one link type and this capture has {len(linktypes)}: "
-            "use --format pcapng"
-        )
-    say(f"left out of the pcap: {_left_out(analysis)}")
-    try:
-        yield from write_pcap(trace.frames, linktypes.pop() if linktypes else 1)
-    except ValueError as error:
-        raise UsageError(f"{error}: use --format pcapng") from error
-
-
-def _left_out(analysis: Analysis) -> str:
-    trace = analysis.trace
-    counted = Counter(
-        {
-            "calls": len(trace.calls),
-            "kernel events": len(trace.kernel),
-            "annotations": len(trace.segments),
-            "drop counts": sum(one.dropped is not None for one in trace.interfaces),
-        }
-    )
-    parts = [f"{count} {what}" for what, count in counted.items() if count]
-    return ", ".join([*parts, "and all about the run (kernel, processes, interface names)"])
+    chunks = write_packets(analysis.trace)
+    say(f"left out of the pcap: {', '.join(left_out(analysis.trace))}")
+    return chunks
 
 
 TEXT: Mapping[str, Callable[[Analysis, Display], str]] = {
