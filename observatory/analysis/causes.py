@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.descriptors import ends_sending
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Half, Kind, Sighting
@@ -136,18 +136,9 @@ def _closer(scene: Scene, sighting: Sighting) -> list[Call]:
     owners: list[Call] = []
     if "F" in sighting.segment.flags:
         life = scene.life(sighting.half)
-        closer = closing_call(scene, life) if life else None
+        closer = scene.calls.get(ends_sending(life) or 0) if life else None
         owners += [closer] if closer else []
     return owners
-
-
-def closing_call(scene: Scene, life: SocketLife) -> Call | None:
-    """The call that ended the sending direction: the first shutdown for writing, or what gave
-    up the socket's last descriptor (shutdown(2), close(2))."""
-    for call in life.calls:
-        if call.name == "shutdown" and not call.failed and call.args.get("how") != "SHUT_RD":
-            return call
-    return scene.calls.get(life.closed_by) if life.closed_by is not None else None
 
 
 def _push(scene: Scene, sighting: Sighting) -> Cause:

@@ -35,7 +35,8 @@ ARRIVED_ERRORS = frozenset(
 class Joined:
     """Everything that says what a call met on the wire. ``queued`` maps a listening socket to
     the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
-    a port to the sockets and the conversations that have it at one end."""
+    a port to the sockets and the conversations that have it at one end; ``signals`` a process to
+    the kill() calls that reached it; ``roles`` to its name."""
 
     descriptors: Descriptors
     wire: Wire
@@ -46,6 +47,13 @@ class Joined:
     queued: Mapping[int, list[Conversation]]
     holders: Mapping[int, list[SocketLife]]
     at_port: Mapping[int, list[Conversation]]
+    signals: Mapping[int, list[Call]]
+    roles: Mapping[int, str]
+
+    def who(self, pid: int) -> str:
+        """A process as reports print it: ``server[4711]``."""
+        role = self.roles.get(pid)
+        return f"{role}[{pid}]" if role else f"process {pid}"
 
     def life(self, call: Call) -> SocketLife | None:
         number = self.descriptors.used.get(call.id)

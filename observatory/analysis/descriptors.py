@@ -61,14 +61,16 @@ class Descriptors:
     """The replay's result.
 
     ``sockets`` by id; ``used`` maps a call to the socket of its descriptor, ``made`` to the
-    sockets it created, ``ended`` to those whose last name it gave up. ``waited`` maps poll and
-    select to {descriptor: socket}.
+    sockets it created, ``ended`` to those whose last name it gave up, ``left`` to the processes
+    that still had a name of the socket when it gave up one. ``waited`` maps poll and select to
+    {descriptor: socket}.
     """
 
     sockets: Mapping[int, SocketLife]
     used: Mapping[int, int]
     made: Mapping[int, tuple[int, ...]]
     ended: Mapping[int, tuple[int, ...]]
+    left: Mapping[int, tuple[int, ...]]
     waited: Mapping[int, Mapping[int, int]]
 
 
@@ -84,8 +86,18 @@ def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
         used=tables.used,
         made={call: tuple(ids) for call, ids in tables.made.items()},
         ended={call: tuple(ids) for call, ids in tables.ended.items()},
+        left=tables.left,
         waited=tables.waited,
     )
+
+
+def ends_sending(life: SocketLife) -> int | None:
+    """The call that ended a socket's sending direction: the first shutdown for writing, or what
+    gave up its last descriptor (shutdown(2), close(2))."""
+    for call in life.calls:
+        if call.name == "shutdown" and not call.failed and call.args.get("how") != "SHUT_RD":
+            return call.id
+    return life.closed_by
 
 
 def base_type(type_argument: object) -> str:
@@ -102,6 +114,7 @@ class _Tables:
         self.used: dict[int, int] = {}
         self.made: dict[int, list[int]] = {}
         self.ended: dict[int, list[int]] = {}
+        self.left: dict[int, tuple[int, ...]] = {}
         self.waited: dict[int, dict[int, int]] = {}
         self._names: dict[int, dict[int, SocketLife]] = {}
         self._close_on_exec: dict[int, set[int]] = {}
@@ -160,6 +173,8 @@ class _Tables:
             return
         life.holders.discard((pid, fd))
         if life.holders:
+            if call:
+                self.left[call.id] = tuple(sorted({holder for holder, _ in life.holders}))
             return
         life.closed_ns = call.entered_ns if call else None
         life.close_end_ns = call.returned_ns if call else None

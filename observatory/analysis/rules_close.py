@@ -85,8 +85,13 @@ def _still_held(view: View) -> Because | None:
     if life is None or _ended(view) is not None:
         return None
     at = view.call.entered_ns
-    sharers = [pid for pid in life.pids if pid != view.call.pid]
-    where = f"in process {sharers[0]}" if sharers else "in this process"
+    holders = view.joined.descriptors.left.get(view.call.id, ())
+    if not holders:
+        return None
+    names_left = (
+        "this process" if pid == view.call.pid else view.joined.who(pid) for pid in holders
+    )
+    where = "in " + " and ".join(names_left)
     ender = life.closed_by
     calls = (ender,) if ender is not None and (life.closed_ns or 0) >= at else ()
     later = f"; c{ender} will end it" if calls else ""
@@ -184,11 +189,18 @@ def _with_sockets(view: View) -> Because | None:
     fins, resets = _with_flag(view, "F"), _with_flag(view, "R")
     parts = []
     if fins:
-        parts.append(f"FIN {ids(fins)} went out as if it had called close()")
-    if resets:
-        parts.append(f"RST {ids(resets)} aborted what had unread data or SO_LINGER 0")
-    told = "; ".join(parts) or "nothing had to be sent for them"
+        parts.append(f"FIN {ids(sorted(fins))} went out as if it had called close()")
+    for reason, numbers in _by_reason(view, resets).items():
+        parts.append(f"RST {ids(numbers)} went out: {reason}")
+    told = "; ".join(parts) or "nothing had to be sent"
     return Because({"sockets": counted(len(ended), "socket"), "told": told})
+
+
+def _by_reason(view: View, resets: list[int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for number in sorted(resets):
+        found.setdefault(view.causes[number].reason.removeprefix("RST: "), []).append(number)
+    return found
 
 
 def _no_sockets(view: View) -> Because | None:
@@ -277,7 +289,7 @@ CLOSE_RULES: tuple[Rule, ...] = (
     Rule(
         "close-not-last", _CLOSE, _ok(),
         "Nothing was sent: the socket has another descriptor {where}{later}. Only the last close "
-        "ends the connection.", "close(2); fork(2); dup(2); UNP 4.8", _still_held),
+        "ends it.", "close(2); fork(2); dup(2); UNP 4.8", _still_held),
     Rule(
         "close-after-reset", _CLOSE, _ok(),
         "RST {reset} had ended the connection; only the descriptor was left to give up. Nothing "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
-from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
 from observatory.analysis.rule import Rule
 from observatory.analysis.view import YES, Because, View, counted, ids
 from observatory.model import Call, CauseKind, Protocol
@@ -280,13 +280,14 @@ def _fin_came(view: View) -> Because | None:
     if not view.completed_by:
         return None
     fin = view.completed_by[-1]
-    cause = view.causes[fin]
-    by = f" (sent by c{cause.call})" if cause.call is not None else ""
-    half = view.half
+    half, other = view.half, view.other
+    life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
+    ender = ends_sending(life) if life else None
+    by = f" (sent by c{ender})" if ender is not None else ""
     shut = half is not None and any(s.time_ns <= _returned(view) for s in half.fins)
     more = "" if shut else " This end can go on sending."
     facts = {"fin": f"#{fin}", "by": by, "more": more}
-    return Because(facts, (cause.call,) if cause.call else ())
+    return Because(facts, (ender,) if ender else ())
 
 
 def _own_shutdown(view: View) -> Because | None:

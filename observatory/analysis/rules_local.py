@@ -23,6 +23,10 @@ def _kind(view: View) -> Because | None:
     return Because({"kind": f"{args.get('family')} {args.get('type')}"})
 
 
+def _child(view: View) -> Because | None:
+    return Because({"child": view.joined.who(view.call.result or 0)})
+
+
 def _fetched_error(view: View) -> Because | None:
     """SO_ERROR gave and cleared an error."""
     value = view.call.args.get("value")
@@ -69,6 +73,10 @@ def _expired(view: View) -> Because | None:
     return None if view.call.result else YES
 
 
+def _interrupted(view: View) -> Because:
+    return Because({"signal": view.signal_told}, tuple(c.id for c in view.signals))
+
+
 def _closed_before(view: View) -> Because | None:
     """The close that gave the descriptor up."""
     closed = [
@@ -104,8 +112,8 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "socket(2); getrlimit(2)"),
     Rule(
         "fork", names("fork", "vfork", "clone", "clone3"), _ok(),
-        "The child {result} holds every descriptor of its parent: each socket has one more holder "
-        "and closes with the last. Nothing was sent.", "fork(2); UNP 4.7", plain=True),
+        "The child {child} holds every descriptor of its parent: each socket has one more holder "
+        "and closes with the last. Nothing was sent.", "fork(2); UNP 4.7", _child, plain=True),
     Rule(
         "detach", names("detach"), _ok(),
         "The program took the descriptor out of its socket object: no system call, and the socket "
@@ -167,8 +175,8 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "intro(2)"),
     Rule(
         "interrupted", _ANY, _ok("EINTR"),
-        "A signal interrupted the call before it had done anything; it can be made again.",
-        "signal(7); UNP 5.9"),
+        "{signal} interrupted the call before it had done anything; it can be made again.",
+        "signal(7); UNP 5.9", _interrupted),
     Rule(
         "descriptors-used-up", _ANY, _ok("EMFILE", "ENFILE"),
         "There was no free descriptor ({errno}).", "getrlimit(2) RLIMIT_NOFILE"),
