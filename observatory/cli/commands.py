@@ -73,6 +73,7 @@ def report(parsed: argparse.Namespace) -> int:
         formats.to_stdout(analysis, parsed.format, display(sys.stdout, parsed.full))
     else:
         formats.to_file(analysis, parsed.format, Path(parsed.output), parsed.full)
+    gc.freeze()  # nor is it searched as the interpreter ends
     return 0
 
 
