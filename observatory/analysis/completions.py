@@ -164,14 +164,23 @@ def _establishing(conversation: Conversation, call: Call) -> list[int]:
 def _send(joined: Joined, call: Call) -> list[int]:
     if call.failed:
         return _error_from_wire(joined, call) if call.errno in ARRIVED_ERRORS else []
-    other = joined.other(call)
-    if other is None or (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
+    return _made_room(joined, call)
+
+
+def _made_room(joined: Joined, call: Call) -> list[int]:
+    """The ACK that let a waiting send go on. That it waited is shown by its bytes: some of them
+    left only after an ACK had come meanwhile; a call that merely took long sent them at once."""
+    half, conversation = joined.half(call), joined.conversation(call)
+    if half is None or conversation is None:
         return []
-    conversation = joined.conversation(call)
-    if conversation is None:
+    if (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
         return []
     meanwhile = conversation.between(call.entered_ns, _latest(call))
-    return [s.id for s in meanwhile if s.half is other and s.ack is not None][-1:]
+    acks = [s for s in meanwhile if s.half is not half and s.ack is not None]
+    carriers = half.carrying(*joined.streams[conversation.id][half].range_of(call))
+    if not acks or (carriers and carriers[-1].time_ns < acks[0].time_ns):
+        return []
+    return [acks[-1].id]
 
 
 def _receive(joined: Joined, call: Call) -> list[int]:

@@ -18,10 +18,18 @@ from observatory.analysis.rules_data import DATA_RULES
 from observatory.analysis.rules_local import LOCAL_RULES
 from observatory.analysis.rules_open import OPEN_RULES
 from observatory.analysis.rules_passive import PASSIVE_RULES
+from observatory.analysis.rules_unanswered import UNANSWERED_RULES
 from observatory.analysis.view import View, conclude
 from observatory.model import Call, Confidence, Evidence, Explanation
 
-RULES: tuple[Rule, ...] = (*OPEN_RULES, *PASSIVE_RULES, *DATA_RULES, *CLOSE_RULES, *LOCAL_RULES)
+RULES: tuple[Rule, ...] = (
+    *UNANSWERED_RULES,
+    *OPEN_RULES,
+    *PASSIVE_RULES,
+    *DATA_RULES,
+    *CLOSE_RULES,
+    *LOCAL_RULES,
+)
 
 
 def outcome_of(call: Call) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.matching import local_endpoint, opening_peer
 from observatory.analysis.rule import Rule, names
-from observatory.analysis.view import YES, Because, View, counted, ids
-from observatory.model import Endpoint, Protocol, Segment, UnixAddress
+from observatory.analysis.view import YES, Because, View, counted
+from observatory.model import Call, Endpoint, Protocol, Segment, UnixAddress
 
 _CONNECT = names("connect")
 
@@ -21,18 +22,6 @@ def _answered(view: View) -> Because | None:
         return None
     syn = half.syns[0]
     return Because({"syn": f"#{syn.id}", "times": counted(len(half.syns) - 1)}, segments=(syn.id,))
-
-
-def _answered_late(view: View) -> Because | None:
-    half = view.half
-    if half is None or len([s for s in half.syns if "A" not in s.segment.flags]) < 2:
-        return None
-    because = _answered(view)
-    if because is None:
-        return None
-    again = [s.id for s in half.syns[1:] if "A" not in s.segment.flags]
-    facts = {**because.facts, "again": ids(again), "times": counted(len(again))}
-    return Because(facts, segments=(*because.segments, *again))
 
 
 def _answered_earlier(view: View) -> Because | None:
@@ -106,14 +95,28 @@ def _reset_answered(view: View) -> Because | None:
     if not resets:
         return None
     syn = view.causes[resets[-1].id].segment
-    return Because(
-        {
-            "reset": f"#{resets[-1].id}",
-            "syn": f"#{syn}" if syn else "the SYN",
-            "peer": resets[-1].src,
-        },
-        segments=(syn,) if syn else (),
-    )
+    bound = _bound_only(view, resets[-1])
+    facts = {
+        "reset": f"#{resets[-1].id}",
+        "syn": f"#{syn}" if syn else "the SYN",
+        "peer": resets[-1].src,
+        "bound": f" ({bound.name}() c{bound.id} took the port, but without listen())"
+        if bound
+        else "",
+    }
+    return Because(facts, (bound.id,) if bound else (), (syn,) if syn else ())
+
+
+def _bound_only(view: View, reset: Segment) -> Call | None:
+    """The bind() of a socket that had the refusing port and did not listen."""
+    for life in view.joined.holders.get(reset.src.port, ()):
+        own = local_endpoint(life, reset.time_ns)
+        gone = life.closed_ns is not None and life.closed_ns < reset.time_ns
+        binds = [c for c in life.calls if c.name == "bind" and c.succeeded]
+        covers = own is not None and (own == reset.src or own.is_wildcard)
+        if life.is_tcp and covers and binds and not gone:
+            return binds[-1]
+    return None
 
 
 def _icmp_answered(view: View) -> Because | None:
@@ -128,58 +131,6 @@ def _about_icmp(message: Segment) -> Because:
         "router": message.src.address,
     }
     return Because(facts)
-
-
-def _silence(view: View) -> Because | None:
-    """SYNs that nothing answered."""
-    half, other = view.half, view.other
-    if half is None or other is None or not half.syns or other.syns or other.resets:
-        return None
-    syns = [s.id for s in half.syns]
-    facts = {
-        "syn": f"#{syns[0]}",
-        "again": ids(syns[1:]) or "none",
-        "times": counted(len(syns) - 1) if len(syns) > 1 else "not once",
-        "peer": half.syns[0].segment.dst,
-        "seconds": f"{(view.call.returned_ns or 0) - view.call.entered_ns:,} ns",
-    }
-    elapsed = ((view.call.returned_ns or view.call.entered_ns) - view.call.entered_ns) / 1e9
-    return Because({**facts, "seconds": f"{elapsed:.1f} s"}, segments=tuple(syns))
-
-
-def _silence_at_full_queue(view: View) -> Because | None:
-    """The same, when the listener is known and its accept queue was full."""
-    because = _silence(view)
-    conversation = view.conversation
-    if because is None or conversation is None or conversation.listener is None:
-        return None
-    listener = view.joined.descriptors.sockets[conversation.listener]
-    listens = [c for c in listener.calls if c.name == "listen" and c.succeeded]
-    backlog = listens[-1].args.get("backlog") if listens else None
-    if not isinstance(backlog, int):
-        return None
-    waiting = _waiting_in_queue(view, conversation.listener)
-    if len(waiting) <= max(backlog, 0):
-        return None
-    facts = {
-        **because.facts,
-        "backlog": backlog,
-        "waiting": counted(len(waiting), "connection"),
-        "holds": backlog + 1,
-    }
-    return Because(facts, (listens[-1].id,), because.segments)
-
-
-def _waiting_in_queue(view: View, listener: int) -> list[int]:
-    """Conversations that had completed but that no accept had taken when the call was made."""
-    waiting = []
-    for conversation in view.joined.queued.get(listener, ()):
-        done = conversation.establishing
-        accept = view.joined.matching.accepted_by.get(conversation.id)
-        taken = accept is not None and (accept.returned_ns or 0) <= view.call.entered_ns
-        if done is not None and done.time_ns <= view.call.entered_ns and not taken:
-            waiting.append(conversation.id)
-    return waiting
 
 
 def _nonblocking_sent(view: View) -> Because | None:
@@ -197,6 +148,11 @@ def _still_opening(view: View) -> Because | None:
     return Because({"syn": f"#{syn}", "first": f"c{first[-1].id}"}, (first[-1].id,), (syn,))
 
 
+def _is_listening(view: View) -> Because | None:
+    listens = [c for c in view.earlier("listen") if c.succeeded]
+    return Because({"listen": f"c{listens[0].id}"}, (listens[0].id,)) if listens else None
+
+
 def _already_open(view: View) -> Because | None:
     half, first = view.half, view.earlier("connect", "accept4")
     if half is None:
@@ -209,7 +165,8 @@ def _interrupted(view: View) -> Because | None:
     half = view.half
     if half is None or not half.syns:
         return None
-    return Because({"syn": f"#{half.syns[0].id}"}, segments=(half.syns[0].id,))
+    facts = {"syn": f"#{half.syns[0].id}", "signal": view.signal_told}
+    return Because(facts, tuple(c.id for c in view.signals), (half.syns[0].id,))
 
 
 def _sent_nothing(view: View) -> Because | None:
@@ -236,8 +193,21 @@ def _no_free_port(view: View) -> Because | None:
     return Because({"others": len(others)}, tuple(others[:8]))
 
 
-def _never_answered(view: View) -> Because | None:
-    return _silence(view)
+def _same_connection(view: View) -> Because | None:
+    """The socket is bound, and another one has the connection that this one would make."""
+    life, own, peer = view.life, view.local, view.address
+    if life is None or not isinstance(own, Endpoint) or not isinstance(peer, Endpoint):
+        return None
+    bound = [c for c in view.earlier("bind") if c.succeeded]
+    for other in view.joined.holders.get(own.port, ()) if bound else ():
+        over = other.closed_ns is not None and other.closed_ns < view.call.entered_ns
+        if other is life or over or local_endpoint(other, view.call.entered_ns) != own:
+            continue
+        for call in other.calls:
+            if opening_peer(call) == peer.on_the_wire() and call.entered_ns < view.call.entered_ns:
+                facts = {"own": own, "other": f"c{call.id}"}
+                return Because(facts, (bound[-1].id, call.id))
+    return None
 
 
 def _fast_opened(view: View) -> Because | None:
@@ -300,11 +270,6 @@ OPEN_RULES: tuple[Rule, ...] = (
         "{syn}, SYN-ACK {completed}).",
         "Linux ip_route_output_key_hash_rcu; RFC 1122 3.2.1.3", _to_wildcard),
     Rule(
-        "connect-after-retransmission", _CONNECT, _ok(),
-        "SYN {syn} was not answered; it was sent again {times} ({again}) until SYN-ACK "
-        "{completed} came.",
-        "RFC 6298; tcp(7) tcp_syn_retries", _answered_late),
-    Rule(
         "connect-v4-mapped", _CONNECT, _ok(),
         "An IPv6 socket connected to the IPv4-mapped address {address}: on the wire it is IPv4, "
         "to {v4} (SYN {syn}, SYN-ACK {completed}).",
@@ -321,7 +286,7 @@ OPEN_RULES: tuple[Rule, ...] = (
         "connect(2)", _opened_unseen, certain=False),
     Rule(
         "connect-refused", _CONNECT, _ok("ECONNREFUSED"),
-        "SYN {syn} was answered by RST {reset}: nobody listens on {peer}. A hard error: "
+        "SYN {syn} was answered by RST {reset}: nobody listens on {peer}{bound}. A hard error: "
         "connect() fails at once and does not try again.",
         "RFC 9293 3.10.7.1; connect(2); UNP 4.3", _reset_answered),
     Rule(
@@ -344,19 +309,6 @@ OPEN_RULES: tuple[Rule, ...] = (
         "The kernel refused {address} with {errno} inside this host: no packet is involved.",
         "unix(7)", _is_unix),
     Rule(
-        "connect-timed-out-queue-full", _CONNECT, _ok("ETIMEDOUT"),
-        "SYN {syn} to {peer} was never answered; it was sent again {times} ({again}), and "
-        "after {seconds} connect() gave up. The listener was there with backlog {backlog}: its "
-        "accept queue held {waiting} and takes {holds}, and a full queue drops SYNs "
-        "in silence.",
-        "tcp(7) tcp_syn_retries; listen(2); Linux tcp_conn_request; UNP 4.5",
-        _silence_at_full_queue, by_absence=True),
-    Rule(
-        "connect-timed-out", _CONNECT, _ok("ETIMEDOUT"),
-        "SYN {syn} to {peer} was never answered, neither by a SYN-ACK nor by RST or ICMP; it "
-        "was sent again {times} ({again}), and after {seconds} connect() gave up.",
-        "RFC 9293 3.8.3; tcp(7) tcp_syn_retries; UNP 4.3", _silence, by_absence=True),
-    Rule(
         "connect-in-progress", _CONNECT, _ok("EINPROGRESS"),
         "The socket is non-blocking (since {by}): connect() sent SYN {sent} and did not wait. "
         "Writability and SO_ERROR will tell how it ended.",
@@ -367,18 +319,28 @@ OPEN_RULES: tuple[Rule, ...] = (
         "sent nothing and changed nothing.",
         "connect(2)", _still_opening),
     Rule(
+        "connect-is-listening", _CONNECT, _ok("EISCONN", "EINVAL", "EOPNOTSUPP"),
+        "listen() {listen} made the socket passive: it only takes connections. Linux says {errno}. "
+        "Nothing was sent.", "connect(2); Linux __inet_stream_connect; RFC 9293 3.3.2",
+        _is_listening),
+    Rule(
         "connect-is-connected", _CONNECT, _ok("EISCONN"),
         "The socket is connected to {peer} already; TCP connects once. Nothing was sent.",
         "connect(2); UNP 4.3", _already_open),
     Rule(
         "connect-interrupted", _CONNECT, _ok("EINTR"),
-        "A signal ended the wait, not the attempt: SYN {syn} is out and the kernel goes on with "
+        "{signal} ended the wait, not the attempt: SYN {syn} is out and the kernel goes on with "
         "the handshake.",
-        "connect(2); UNP 5.9, 15.4", _interrupted),
+        "connect(2); UNP 5.9, 16.4", _interrupted),
     Rule(
         "connect-no-route", _CONNECT, _ok("ENETUNREACH", "EHOSTUNREACH"),
         "This host has no route to {address}: the kernel refused before any SYN. Nothing was sent.",
         "connect(2); ip(7)", _sent_nothing, by_absence=True),
+    Rule(
+        "connect-same-connection", _CONNECT, _ok("EADDRNOTAVAIL", "EADDRINUSE"),
+        "connect() {other} has made the connection from {own} to {address}; a second one with the "
+        "same four numbers cannot be. Nothing was sent.",
+        "RFC 9293 3.3.1; Linux __inet_check_established; UNP 2.8", _same_connection),
     Rule(
         "connect-ports-exhausted", _CONNECT, _ok("EADDRNOTAVAIL"),
         "Every port of ip_local_port_range was in use towards {address} ({others} connections "
@@ -403,9 +365,4 @@ OPEN_RULES: tuple[Rule, ...] = (
         "connect-reset", _CONNECT, _ok("ECONNRESET", "ECONNABORTED"),
         "RST {reset} ended the connection while connect() waited.",
         "RFC 9293 3.10.7.4", _reset_answered),
-    Rule(
-        "connect-waiting", _CONNECT, _ok("never"),
-        "connect() was still waiting for an answer to SYN {syn} when its process or the "
-        "observation ended.",
-        "connect(2)", _never_answered),
 )  # fmt: skip

@@ -105,6 +105,22 @@ class View:
             if c.name in wanted and c.id != self.call.id and c.entered_ns <= self.call.entered_ns
         ]
 
+    @property
+    def signals(self) -> list[Call]:
+        """The kill() calls that may have interrupted this one: sent to its process while it
+        waited."""
+        until = self.call.returned_ns or FOREVER
+        return [
+            kill
+            for kill in self.joined.signals.get(self.call.pid, ())
+            if self.call.entered_ns <= kill.entered_ns <= until
+        ][-1:]
+
+    @property
+    def signal_told(self) -> str:
+        """The signal in words: ``SIGUSR1, sent by c8,``, or ``A signal``."""
+        return next((f"{c.args.get('signal')}, sent by c{c.id}," for c in self.signals), "A signal")
+
     def option(self, name: str) -> Call | None:
         """The last successful setsockopt of an option before this call."""
         set_before = [

@@ -28,7 +28,7 @@ RESERVED_PORT = 1023
         calls={
             "server": "bind ok, getsockname ok, listen ok, accept4 ok, getsockname ok, "
             "accept4 ok, getsockname ok",
-            "client": "connect ok, connect ok, close ok, close ok",
+            "client": "connect ok, close ok, connect ok, close ok",
         },
         causes=(sent("SYN", "connect", "client"), answered("SYN-ACK")),
         absent=("RST",),
