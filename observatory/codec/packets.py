@@ -22,17 +22,22 @@ def write_packets(trace: Trace, kind: str = "pcap") -> Iterator[bytes]:
 
 def left_out(trace: Trace, kind: str = "pcap") -> tuple[str, ...]:
     """What ``write_packets`` leaves out of this trace, as phrases (``12 calls``)."""
+    counts = {
+        "call": len(trace.calls),
+        "kernel event": len(trace.kernel),
+        "process record": len(trace.processes),
+    }
     directions = any(frame.direction is not Direction.UNKNOWN for frame in trace.frames)
-    phrases = {
-        f"{len(trace.calls)} calls": bool(trace.calls),
-        f"{len(trace.kernel)} kernel events": bool(trace.kernel),
-        f"{len(trace.processes)} processes": bool(trace.processes),
+    others = {
         "the run's header": trace.run.scenario is not None or trace.run.command is not None,
         "the annotations": True,
         "the interfaces and what they dropped": kind == "pcap",
         "the direction of each packet": kind == "pcap" and directions,
     }
-    return tuple(phrase for phrase, there in phrases.items() if there)
+    return (
+        *(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count),
+        *(what for what, there in others.items() if there),
+    )
 
 
 def _pcap(trace: Trace) -> Iterator[bytes]:
