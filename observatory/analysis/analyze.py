@@ -75,7 +75,7 @@ def analyze(trace: Trace) -> Analysis:
         _holders(replayed.sockets),
         _at_port(wire),
         _signals(trace.calls),
-        {process.pid: process.role for process in trace.processes},
+        {process.pid: process for process in trace.processes},
     )
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     attributed = _attribute(trace, joined, findings, explained)

@@ -19,7 +19,7 @@ from observatory.analysis.matching import FOREVER, Matching
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
-from observatory.model import Call, Segment
+from observatory.model import Call, Process, Segment
 
 # A send that took longer than this waited for room in its buffer.
 BLOCKED_NS = 1_000_000
@@ -36,7 +36,7 @@ class Joined:
     """Everything that says what a call met on the wire. ``queued`` maps a listening socket to
     the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
     a port to the sockets and the conversations that have it at one end; ``signals`` a process to
-    the kill() calls that reached it; ``roles`` to its name."""
+    the kill() calls that reached it; ``processes`` to what is known of it."""
 
     descriptors: Descriptors
     wire: Wire
@@ -48,12 +48,12 @@ class Joined:
     holders: Mapping[int, list[SocketLife]]
     at_port: Mapping[int, list[Conversation]]
     signals: Mapping[int, list[Call]]
-    roles: Mapping[int, str]
+    processes: Mapping[int, Process]
 
     def who(self, pid: int) -> str:
         """A process as reports print it: ``server[4711]``."""
-        role = self.roles.get(pid)
-        return f"{role}[{pid}]" if role else f"process {pid}"
+        process = self.processes.get(pid)
+        return f"{process.role}[{pid}]" if process and process.role else f"process {pid}"
 
     def life(self, call: Call) -> SocketLife | None:
         number = self.descriptors.used.get(call.id)

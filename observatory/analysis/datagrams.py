@@ -207,8 +207,10 @@ def attribute_icmp(segments: Sequence[Segment], wire: Wire, mail: Mail, findings
     for segment in segments:
         if segment.protocol in (Protocol.TCP, Protocol.UDP):
             latest[(segment.src, segment.dst)] = segment
-        elif segment.id not in findings.causes:
-            findings.causes[segment.id] = _icmp_cause(segment, latest, echoes, wire, mail)
+        else:
+            # A message that a raw socket made has its cause; what it quotes matters all the same.
+            cause = _icmp_cause(segment, latest, echoes, wire, mail)
+            findings.causes.setdefault(segment.id, cause)
 
 
 def _icmp_cause(

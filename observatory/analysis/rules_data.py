@@ -339,9 +339,23 @@ def _timed_out(view: View) -> Because | None:
     return Because({"last": ids(last)}, segments=tuple(last))
 
 
-def _unacknowledged(view: View) -> Because | None:
-    stream = view.outgoing
-    return YES if stream is not None else None
+def _killed_by_sigpipe(view: View) -> Because | None:
+    """The default action of SIGPIPE ended the process inside the call."""
+    process = view.joined.processes.get(view.call.pid)
+    if process is None or process.signal != "SIGPIPE":
+        return None
+    broken = _broken(view) or _shut_down(view)
+    if broken is None:
+        return None
+    what = broken.facts.get("reset") or broken.facts.get("shutdown")
+    return Because({"what": what}, broken.calls, broken.segments)
+
+
+def _cut_off(view: View) -> Because | None:
+    if view.outgoing is None:
+        return None
+    sent = f"; what it had handed over went out as {ids(view.sent)}" if view.sent else ""
+    return Because({"handed": sent})
 
 
 DATA_RULES: tuple[Rule, ...] = (
@@ -448,9 +462,14 @@ DATA_RULES: tuple[Rule, ...] = (
             "EAFNOSUPPORT", "EDESTADDRREQ", "ENETUNREACH", "EINPROGRESS", "EFAULT"),
         "The kernel refused with {errno} before sending anything.", "send(2)", certain=True),
     Rule(
+        "send-killed-by-sigpipe", SENDING, _ok("never"),
+        "Nothing could be sent any more ({what}): the call would have failed with EPIPE, but first "
+        "the kernel raised SIGPIPE, and its default action ended the process. Nothing was sent.",
+        "send(2); signal(7); UNP 5.13", _killed_by_sigpipe),
+    Rule(
         "send-cut-off", SENDING, _ok("never"),
-        "send() was still waiting for room in its buffer when its process or the observation "
-        "ended; what it had handed over went out as {sent}.", "send(2)", _unacknowledged),
+        "send() was still waiting for room in its buffer when {end}{handed}.",
+        "send(2)", _cut_off),
     Rule(
         "recv-nothing-asked", RECEIVING, _ok(),
         "Nothing was asked for, or an empty datagram came.", "recv(2)", _nothing_asked, plain=True),
@@ -534,6 +553,5 @@ DATA_RULES: tuple[Rule, ...] = (
         "The kernel refused with {errno}.", "recv(2)"),
     Rule(
         "recv-waiting", RECEIVING, _ok("never"),
-        "The call was still waiting for something to arrive when its process or the observation "
-        "ended.", "recv(2)"),
+        "The call was still waiting for something to arrive when {end}.", "recv(2)"),
 )  # fmt: skip

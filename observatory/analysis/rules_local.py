@@ -3,6 +3,8 @@ any call may meet."""
 
 from __future__ import annotations
 
+from errno import errorcode
+
 from observatory.analysis.descriptors import WAITING
 from observatory.analysis.rule import ANY_CALL, Rule, names
 from observatory.analysis.view import YES, Because, View
@@ -12,6 +14,7 @@ _SOCKET = names("socket", "socketpair")
 _OPTIONS = names("setsockopt", "getsockopt", "ioctl", "fcntl")
 _NAMES = names("getsockname", "getpeername")
 _ANY = frozenset({ANY_CALL})
+_PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP", 255: "raw IP"}
 
 
 def _ok(*outcomes: str) -> frozenset[str]:
@@ -20,7 +23,17 @@ def _ok(*outcomes: str) -> frozenset[str]:
 
 def _kind(view: View) -> Because | None:
     args = view.call.args
-    return Because({"kind": f"{args.get('family')} {args.get('type')}"})
+    kind = str(args.get("type")).partition("|")[0]
+    protocol = args.get("protocol")
+    name = _PROTOCOLS.get(protocol) if isinstance(protocol, int) else None
+    return Because(
+        {
+            "kind": f"{args.get('family')} {args.get('type')}",
+            "family": args.get("family"),
+            "type": kind,
+            "protocol": f"{protocol} ({name})" if name else protocol,
+        }
+    )
 
 
 def _child(view: View) -> Because | None:
@@ -33,7 +46,8 @@ def _fetched_error(view: View) -> Because | None:
     if view.call.args.get("option") != "SO_ERROR" or not value or value == "0":
         return None
     by = f"which {view.facts()['completed']} had caused" if view.completed_by else "pending on it"
-    return Because({"value": value, "by": by})
+    name = errorcode.get(value, value) if isinstance(value, int) else value
+    return Because({"value": name, "by": by})
 
 
 def _no_peer(view: View) -> Because | None:
@@ -101,11 +115,26 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "A new {kind} socket; nothing is sent until it is used.", "socket(2); UNP 4.2", _kind,
         plain=True),
     Rule(
-        "socket-refused", _SOCKET,
-        _ok("EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EINVAL", "EPROTOTYPE",
-            "EOPNOTSUPP", "EPERM", "EACCES", "ENOBUFS", "ENOMEM"),
-        "This kernel makes no socket of that family, type and protocol ({kind}): {errno}. Nothing "
-        "was sent.", "socket(2); UNP 4.2", _kind),
+        "socket-no-family", _SOCKET, _ok("EAFNOSUPPORT"),
+        "This kernel has no address family {family}. No socket was made, nothing was sent.",
+        "socket(2); UNP 4.2", _kind),
+    Rule(
+        "socket-no-such-type", _SOCKET, _ok("ESOCKTNOSUPPORT"),
+        "{family} has no sockets of type {type}. No socket was made, nothing was sent.",
+        "socket(2); Linux inet_create; UNP 4.2", _kind),
+    Rule(
+        "socket-no-such-protocol", _SOCKET, _ok("EPROTONOSUPPORT", "EPROTOTYPE"),
+        "Protocol {protocol} is not one that {family} {type} speaks; 0 asks for the usual one. No "
+        "socket was made, nothing was sent.", "socket(2); protocols(5); UNP 4.2", _kind),
+    Rule(
+        "socket-not-allowed", _SOCKET, _ok("EPERM", "EACCES"),
+        "A socket of type {type} takes a privilege (CAP_NET_RAW for raw and packet sockets) that "
+        "this process has not. No socket was made, nothing was sent.",
+        "socket(2); raw(7); capabilities(7)", _kind),
+    Rule(
+        "socket-invalid", _SOCKET, _ok("EINVAL", "EOPNOTSUPP", "ENOBUFS", "ENOMEM"),
+        "The kernel knows no type {type}, or could not make the socket ({errno}). Nothing was "
+        "sent.", "socket(2); UNP 4.2", _kind),
     Rule(
         "socket-descriptors-used-up", _SOCKET, _ok("EMFILE", "ENFILE"),
         "The process (EMFILE) or the host (ENFILE) has no free descriptor.",
@@ -157,7 +186,7 @@ LOCAL_RULES: tuple[Rule, ...] = (
         by_absence=True),
     Rule(
         "wait-cut-off", WAITING, _ok("never"),
-        "The call was still waiting when its process or the observation ended.", "poll(2)"),
+        "The call was still waiting when {end}.", "poll(2)"),
     Rule(
         "kill-refused", names("kill"), _ok("ESRCH", "EPERM", "EINVAL"),
         "The signal was not delivered ({errno}).", "kill(2)"),

@@ -53,12 +53,34 @@ def _others_at(view: View) -> list[tuple[SocketLife, Call]]:
 
 
 def _held(view: View) -> Because | None:
-    holders = [call for life, call in _others_at(view) if life.listener is None]
+    holders = [(life, call) for life, call in _others_at(view) if life.listener is None]
     if not holders:
         return None
-    first = holders[0]
-    facts = {"holder": f"{first.name}() c{first.id}", "address": view.call.args.get("address")}
-    return Because(facts, (first.id,))
+    life, first = holders[0]
+    own = local_endpoint(life, view.call.entered_ns)
+    wanted = view.address.on_the_wire() if isinstance(view.address, Endpoint) else None
+    overlap = f" as {own}, which the wildcard address includes" if own != wanted else ""
+    option, sharing = _why_not_shared(view, life)
+    facts = {"holder": f"{first.name}() c{first.id}", "overlap": overlap, "sharing": sharing}
+    return Because(facts, (first.id, *option))
+
+
+def _why_not_shared(view: View, holder: SocketLife) -> tuple[tuple[int, ...], str]:
+    """Why the option that would share the port does not: its call ids, and a sentence."""
+    at = view.call.entered_ns
+    theirs = [c for c in holder.calls if c.args.get("option") == "SO_REUSEPORT" and c.succeeded]
+    if any(c.args.get("value") and c.entered_ns < at for c in theirs):
+        sharing = view.option("SO_REUSEPORT")
+        if sharing is None or not sharing.args.get("value"):
+            told = f" That one would share it (SO_REUSEPORT, c{theirs[-1].id}), but this one"
+            return (theirs[-1].id,), f"{told} has not set the option."
+    reuse = view.option("SO_REUSEADDR")
+    listens = [c for c in holder.calls if c.name == "listen" and c.succeeded and c.entered_ns < at]
+    if reuse is not None and reuse.args.get("value") and listens:
+        calls = (reuse.id, listens[0].id)
+        told = f" SO_REUSEADDR (c{calls[0]}) does not help against a listener (c{calls[1]})."
+        return calls, told
+    return (), ""
 
 
 def _held_by_child(view: View) -> Because | None:
@@ -267,7 +289,7 @@ PASSIVE_RULES: tuple[Rule, ...] = (
         "bind(2); UNP 4.4", plain=True),
     Rule(
         "bind-in-use", _BIND, _ok("EADDRINUSE"),
-        f"{{address}} was taken: {{holder}} holds it still. {_LOCAL_ONLY}",
+        f"{{address}} was taken: {{holder}} holds it still{{overlap}}.{{sharing}} {_LOCAL_ONLY}",
         "bind(2); UNP 4.4", _held),
     Rule(
         "bind-in-use-by-connection", _BIND, _ok("EADDRINUSE"),
@@ -365,6 +387,6 @@ PASSIVE_RULES: tuple[Rule, ...] = (
         "The kernel refused with {errno}. Nothing was sent.", "accept(2)"),
     Rule(
         "accept-waiting", ACCEPTING, _ok("never"),
-        "accept() was still waiting for a connection when its process or the observation ended.",
+        "accept() was still waiting for a connection when {end}.",
         "accept(2)"),
 )  # fmt: skip

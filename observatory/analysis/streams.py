@@ -42,6 +42,14 @@ class Stream:
             index += 1
         return found
 
+    def range_of(self, call: Call) -> tuple[int, int]:
+        """The offsets of a send's bytes; (0, 0) for a call that put none into the stream."""
+        index = bisect_left(self.sends, call.entered_ns, key=lambda send: send[2].entered_ns)
+        for first, last, one in self.sends[index : index + 4]:
+            if one.id == call.id:
+                return first, last
+        return 0, 0
+
     def taken_by(self, time_ns: int) -> int:
         """The offset up to which the receiver's calls had taken bytes at that time."""
         index = bisect_right(self.read_log, time_ns, key=lambda entry: entry[0])

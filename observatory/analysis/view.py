@@ -144,6 +144,13 @@ class View:
                 current = call if "O_NONBLOCK" in str(call.args.get("value")) else None
         return current
 
+    def _end(self) -> str:
+        """What ended a call that never returned."""
+        process = self.joined.processes.get(self.call.pid)
+        if process is None or process.ended_ns is None:
+            return "the observation ended"
+        return f"{process.signal} ended its process" if process.signal else "its process exited"
+
     def facts(self) -> dict[str, object]:
         """What every text may mention."""
         call = self.call
@@ -158,6 +165,7 @@ class View:
             "repeated": ids(self.retransmitted),
             "times": counted(len(self.retransmitted)),
             "completed": ids(self.completed_by),
+            "end": self._end(),
         }
 
 

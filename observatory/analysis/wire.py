@@ -232,6 +232,7 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
         return sighting
     if syn:
         _repeatable(sighting, half.syns)
+        half.next = max(half.next, seq + 1)
     if fin:
         _repeatable(sighting, half.fins)
         half.fin_at = end - 1
