@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says nothing on a machine that does other things too.
+settings.register_profile(
+    "observatory", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("observatory")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from observatory.codec.pcap import write_pcap
@@ -84,7 +84,6 @@ def test_cut_at_every_byte_it_gives_what_was_there_and_says_so():
     assert calls == len(trace.calls)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8), st.data())
 def test_edited_anywhere_it_is_a_trace_or_a_bad_file(edits, data):
     whole = bytearray(run_bytes(refused_connect(), NOTES))
