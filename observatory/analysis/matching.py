@@ -181,24 +181,39 @@ class _Answers:
             flow = (conversation.client.sender, conversation.server.sender)
             self._by_flow.setdefault(flow, []).append(conversation)
 
-    def accepted(self, client: Endpoint, server: Endpoint, by_ns: int) -> Conversation | None:
+    def accepted(self, client: Endpoint, server: Endpoint, accept: Call) -> list[Conversation]:
+        """Those that the accept may have returned, oldest first; the oldest is used up."""
         waiting = self._by_flow.get((client, server), [])
-        for index, conversation in enumerate(waiting):
-            if conversation.sightings[0].time_ns > by_ns + SLACK_NS:
-                break
-            # An attempt that never got its SYN-ACK cannot have been accepted.
-            if conversation.server.syns or not conversation.began_with_syn:
-                del waiting[: index + 1]
-                return conversation
-        return None
+        by_ns = (accept.returned_ns or FOREVER) + SLACK_NS
+        found = [
+            conversation
+            for conversation in waiting
+            if conversation.sightings[0].time_ns <= by_ns and _may_return(accept, conversation)
+        ]
+        if found:
+            waiting.remove(found[0])
+        return found
+
+    def reused(self, conversation: Conversation) -> bool:
+        """Whether the four-tuple had other lives that no recorded accept returned."""
+        flow = (conversation.client.sender, conversation.server.sender)
+        return len(self._by_flow.get(flow, ())) > 1
 
     def any_between(self, one: Endpoint, other: Endpoint, at_ns: int) -> Conversation | None:
         found = None
         for flow in ((one, other), (other, one)):
             for conversation in self._by_flow.get(flow, ()):
-                if conversation.sightings[0].time_ns <= at_ns + SLACK_NS or found is None:
+                if conversation.sightings[0].time_ns <= at_ns or found is None:
                     found = conversation
         return found
+
+
+def _may_return(accept: Call, conversation: Conversation) -> bool:
+    """An attempt that never got its SYN-ACK was not accepted, and one whose server sent a FIN
+    before had been accepted earlier, by a call that was not recorded."""
+    fins = conversation.server.fins
+    closed = bool(fins) and fins[0].time_ns < accept.entered_ns
+    return not closed and bool(conversation.server.syns or not conversation.began_with_syn)
 
 
 def _agrees(told: Endpoint, seen: Endpoint) -> bool:
@@ -281,11 +296,12 @@ def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matchin
         client, server = accept.peer, accept.local
         if not isinstance(client, Endpoint) or not isinstance(server, Endpoint):
             continue
-        conversation = answers.accepted(
-            client.on_the_wire(), server.on_the_wire(), accept.returned_ns or FOREVER
-        )
-        if conversation is None:
+        found = answers.accepted(client.on_the_wire(), server.on_the_wire(), accept)
+        if not found:
             continue
+        conversation = found[0]
+        if len(found) > 1:
+            result.tie_broken.add(conversation.server)
         conversation.server.socket = life.id
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept
@@ -306,6 +322,8 @@ def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) ->
                 half = conversation.server
             if half.socket is None:
                 half.socket = life.id
+                if answers.reused(conversation):
+                    result.tie_broken.add(half)
                 for other in life.calls:
                     _assign(other, life, half, result)
             return

@@ -10,6 +10,11 @@ from observatory.model import Protocol
 
 _CLOSE, _SHUTDOWN = names("close"), names("shutdown")
 
+# With these an attempt to connect is over, or a connection given up; with EINTR it goes on.
+FATAL_ERRORS = frozenset(
+    {"ETIMEDOUT", "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPROTO"}
+)
+
 
 def _ok(*outcomes: str) -> frozenset[str]:
     return frozenset(outcomes or ("ok",))
@@ -125,10 +130,17 @@ def _gave_up_before(view: View) -> Because | None:
     return Because({"syn": f"#{half.syns[0].id}"} if half.syns else {"syn": "its SYN"})
 
 
-def _timed_out_before(view: View) -> Because | None:
-    gone = [c for c in (view.life.calls if view.life else ()) if c.errno == "ETIMEDOUT"]
-    gone = [c for c in gone if c.entered_ns < view.call.entered_ns]
-    return Because({"told": f"c{gone[-1].id}"}, (gone[-1].id,)) if gone else None
+def _failed_before(view: View) -> Because | None:
+    """The attempt to connect was over, or the kernel had given the connection up."""
+    before = [
+        c
+        for c in (view.life.calls if view.life else ())
+        if c.entered_ns < view.call.entered_ns and (c.name == "connect" or c.errno == "ETIMEDOUT")
+    ]
+    if not before or before[-1].errno not in FATAL_ERRORS:
+        return None
+    last = before[-1]
+    return Because({"told": f"c{last.id}", "failure": last.errno}, (last.id,))
 
 
 def _listener(view: View) -> Because | None:
@@ -138,7 +150,9 @@ def _listener(view: View) -> Because | None:
 
 def _unconnected(view: View) -> Because | None:
     life = view.life
-    return YES if life is not None and view.half is None else None
+    if life is None or (life.created_by is None and not life.is_udp):
+        return None  # it may have had a connection before the trace began
+    return YES if view.half is None else None
 
 
 def _fin_unseen(view: View) -> Because | None:
@@ -299,9 +313,9 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "FIN {fin} had gone out already ({by}); close() gave up the descriptor and sent nothing.",
         "close(2); shutdown(2)", _fin_before, plain=True),
     Rule(
-        "close-after-timeout", _CLOSE, _ok(),
-        "The kernel had given the connection up ({told}); nothing was sent.", "close(2)",
-        _timed_out_before, plain=True),
+        "close-after-failure", _CLOSE, _ok(),
+        "There was no connection any more ({told} had failed with {failure}); nothing was sent.",
+        "close(2)", _failed_before, plain=True),
     Rule(
         "close-unopened", _CLOSE, _ok(),
         "The connection was not open: {syn} had got no SYN-ACK. close() broke the attempt off; "
@@ -323,8 +337,8 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "What closing sent was not captured.", "close(2)", _fin_unseen, certain=False),
     Rule(
         "close-no-socket", _CLOSE, _ok(),
-        "The descriptor named no socket that was seen; nothing was sent.", "close(2)", _no_sockets,
-        plain=True),
+        "The descriptor named no socket that was seen, and no segment is seen to go back to it.",
+        "close(2)", _no_sockets, plain=True, certain=False),
     Rule(
         "dup", names("dup", "dup2", "dup3"), _ok(),
         "Descriptor {new} names the same socket now; the FIN waits for the last of them to be "
