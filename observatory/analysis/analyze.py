@@ -60,6 +60,7 @@ def analyze(trace: Trace) -> Analysis:
                 bool(trace.calls),
                 trace.dropped > 0,
                 findings,
+                trace.run.settings,
             )
         )
     mail = datagrams.attribute_udp(replayed, trace.segments, findings)

@@ -172,6 +172,8 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
 
 def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Cause:
     """Bytes that left after their call had returned waited: for an ACK, for window, for Nagle."""
+    if call.name == "kill":
+        return replace(cause, reason=f"{cause.reason}, as the kernel closed what was killed")
     if call.returned_ns is None or sighting.time_ns <= call.returned_ns + HELD_BACK_NS:
         return cause
     release = scene.side(sighting.half).arrival

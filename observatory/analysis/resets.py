@@ -120,8 +120,13 @@ def _accept_queue_full(scene: Scene, sighting: Sighting) -> Cause | None:
     still_open = listener.closed_ns is None or listener.closed_ns > sighting.time_ns
     if not still_open or sighting.ack is not None or scene.conversation.establishing is None:
         return None
+    setting = scene.settings.get("net.ipv4.tcp_abort_on_overflow")
+    if setting == "0":
+        return None
+    # It would have completed the handshake, and nothing but a full queue refuses that.
+    sure = setting is not None and arrival is scene.conversation.establishing
     reason = "RST: the accept queue was full (tcp_abort_on_overflow)"
-    return reply_to(arrival, reason, Confidence.LIKELY)
+    return reply_to(arrival, reason, scene.by_order() if sure else Confidence.LIKELY)
 
 
 def _for_no_connection(scene: Scene, sighting: Sighting) -> Cause | None:

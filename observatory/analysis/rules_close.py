@@ -75,8 +75,13 @@ def _active_close(view: View) -> Because | None:
     because, half, other = _sends_fin(view), view.half, view.other
     if because is None or half is None or other is None or other is half:
         return None
-    first = not other.fins or other.fins[0].id > half.fins[0].id
-    return because if first else None
+    if other.fins and other.fins[0].id < half.fins[0].id:
+        return None
+    resets = sorted(s.id for s in (*half.resets, *other.resets))
+    waits = " and goes through TIME-WAIT" if other.fins and not resets else ""
+    if resets:
+        waits = f"; RST #{resets[0]} came before it could reach TIME-WAIT"
+    return Because({**because.facts, "waits": waits}, segments=tuple(resets[:1]))
 
 
 def _lingered(view: View) -> Because | None:
@@ -120,6 +125,14 @@ def _reset_before(view: View) -> Because | None:
     until = view.call.returned_ns or view.call.entered_ns
     resets = [s.id for s in (*other.resets, *half.resets) if s.time_ns <= until]
     return Because({"reset": f"#{resets[0]}"}, segments=(resets[0],)) if resets else None
+
+
+def _repaired(view: View) -> Because | None:
+    """Linux tcp_close of a socket in repair mode: it vanishes, and the peer is not told."""
+    option, half = view.option("TCP_REPAIR"), view.half
+    if option is None or half is None or not option.args.get("value") or view.sent:
+        return None
+    return Because({"repair": f"c{option.id}"}, (option.id,))
 
 
 def _gave_up_before(view: View) -> Because | None:
@@ -221,6 +234,21 @@ def _no_sockets(view: View) -> Because | None:
     return None if view.sent else YES
 
 
+def _whom(view: View) -> dict[str, object]:
+    pid = view.call.args.get("pid")
+    whom = view.joined.who(pid) if isinstance(pid, int) else "a process"
+    return {"signal": view.call.args.get("signal"), "whom": whom}
+
+
+def _killed_with_sockets(view: View) -> Because | None:
+    because = _with_sockets(view)
+    return because and Because({**because.facts, **_whom(view)})
+
+
+def _killed(view: View) -> Because | None:
+    return None if view.sent else Because(_whom(view))
+
+
 def _made_name(view: View) -> Because | None:
     return Because({"new": view.call.result})
 
@@ -240,8 +268,8 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "shutdown(2); Linux tcp_shutdown", _aborts_queue),
     Rule(
         "shutdown-read", _SHUTDOWN, _ok(),
-        "shutdown(SHUT_RD) is known to this kernel alone: receives return EOF from now on, nothing "
-        "was sent, and the peer can go on sending.", "shutdown(2); UNP 6.6", _shut_reading),
+        "shutdown(SHUT_RD) is known to this kernel alone: receives that find the buffer empty return "
+        "EOF from now on. Nothing was sent, and the peer can go on sending.", "shutdown(2); UNP 6.6", _shut_reading),
     Rule(
         "shutdown-local", _SHUTDOWN, _ok(),
         "The socket is not TCP: nothing is sent.", "shutdown(2); unix(7)", _shut_locally),
@@ -294,7 +322,7 @@ CLOSE_RULES: tuple[Rule, ...] = (
     Rule(
         "close-active", _CLOSE, _ok(),
         "The last descriptor was given up, so FIN {fin} went out. It was the first FIN: this end "
-        "closes actively and will be the one in TIME-WAIT.",
+        "closes actively{waits}.",
         "close(2); RFC 9293 3.6; UNP 2.7", _active_close, plain=True),
     Rule(
         "close", _CLOSE, _ok(),
@@ -304,6 +332,11 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "close-not-last", _CLOSE, _ok(),
         "Nothing was sent: the socket has another descriptor {where}{later}. Only the last close "
         "ends it.", "close(2); fork(2); dup(2); UNP 4.8", _still_held),
+    Rule(
+        "close-in-repair", _CLOSE, _ok(),
+        "The socket was in repair mode (TCP_REPAIR, {repair}), so close() destroyed it without a "
+        "segment. The peer was not told: to it the connection is open, which makes it half-open.",
+        "Linux __tcp_close; RFC 9293 3.5.1; UNP 5.15", _repaired),
     Rule(
         "close-after-reset", _CLOSE, _ok(),
         "RST {reset} had ended the connection; only the descriptor was left to give up. Nothing "
@@ -344,11 +377,19 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "Descriptor {new} names the same socket now; the FIN waits for the last of them to be "
         "closed. Nothing was sent.", "dup(2)", _made_name, plain=True),
     Rule(
-        "ends-sockets", frozenset({*ENDING, "execve", "kill"}), _ok("ok", "never"),
+        "kill-ends-sockets", names("kill"), _ok(),
+        "{signal} ended {whom}, and its kernel closed what it had open. It held the last "
+        "descriptor of {sockets}: {told}.", "kill(2); UNP 5.12", _killed_with_sockets),
+    Rule(
+        "kill", names("kill"), _ok(),
+        "{signal} was sent to {whom}. No socket lost its last descriptor by it: nothing went out.",
+        "kill(2); signal(7)", _killed, plain=True),
+    Rule(
+        "ends-sockets", frozenset({*ENDING, "execve"}), _ok("ok", "never"),
         "It took away the last descriptor of {sockets}: {told}.",
         "exit(3); execve(2); UNP 5.11", _with_sockets),
     Rule(
-        "ends-process", frozenset({*ENDING, "execve", "kill"}), _ok("ok", "never"),
+        "ends-process", frozenset({*ENDING, "execve"}), _ok("ok", "never"),
         "No socket lost its last descriptor by it: nothing was sent.",
-        "exit(3); execve(2); kill(2)", _no_sockets, plain=True),
+        "exit(3); execve(2)", _no_sockets, plain=True),
 )  # fmt: skip

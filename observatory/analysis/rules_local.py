@@ -7,7 +7,7 @@ from errno import errorcode
 
 from observatory.analysis.descriptors import WAITING
 from observatory.analysis.rule import ANY_CALL, Rule, names
-from observatory.analysis.view import YES, Because, View
+from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import Endpoint
 
 _SOCKET = names("socket", "socketpair")
@@ -21,7 +21,7 @@ def _ok(*outcomes: str) -> frozenset[str]:
     return frozenset(outcomes or ("ok",))
 
 
-def _kind(view: View) -> Because | None:
+def _kind(view: View) -> Because:
     args = view.call.args
     kind = str(args.get("type")).partition("|")[0]
     protocol = args.get("protocol")
@@ -40,6 +40,11 @@ def _child(view: View) -> Because | None:
     return Because({"child": view.joined.who(view.call.result or 0)})
 
 
+def _nameless_type(view: View) -> Because | None:
+    because = _kind(view)
+    return None if str(view.call.args.get("type")).startswith("SOCK_") else because
+
+
 def _fetched_error(view: View) -> Because | None:
     """SO_ERROR gave and cleared an error."""
     value = view.call.args.get("value")
@@ -48,6 +53,16 @@ def _fetched_error(view: View) -> Because | None:
     by = f"which {view.facts()['completed']} had caused" if view.completed_by else "pending on it"
     name = errorcode.get(value, value) if isinstance(value, int) else value
     return Because({"value": name, "by": by})
+
+
+YES_NO_PEER = Because({"told": "it is not connected"})
+
+
+def _fins_of_both(view: View) -> list[int]:
+    """Both ends' FINs, where both had passed."""
+    ends = [end.fins[:1] for end in (view.half, view.other) if end is not None]
+    fins = sorted(s.id for end in ends for s in end if s.time_ns <= view.call.entered_ns)
+    return fins if len(fins) == 2 else []
 
 
 def _no_peer(view: View) -> Because | None:
@@ -59,7 +74,13 @@ def _no_peer(view: View) -> Because | None:
         return Because({"told": told}, (failed[-1].id,))
     if resets:
         return Because({"told": f"RST #{resets[0]} ended the connection"}, segments=(resets[0],))
-    return Because({"told": "it is not connected"})
+    if view.life is not None and any(c.name == "listen" for c in view.life.calls):
+        told = "a listening socket has none, only those that accept() returns"
+        return Because({"told": told})
+    fins = _fins_of_both(view)
+    if fins:
+        return Because({"told": f"FIN {ids(fins)} ended the connection"}, segments=tuple(fins))
+    return Because({"told": "it was never connected"}) if view.half is None else YES_NO_PEER
 
 
 def _named(view: View) -> Because | None:
@@ -132,9 +153,13 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "this process has not. No socket was made, nothing was sent.",
         "socket(2); raw(7); capabilities(7)", _kind),
     Rule(
-        "socket-invalid", _SOCKET, _ok("EINVAL", "EOPNOTSUPP", "ENOBUFS", "ENOMEM"),
-        "The kernel knows no type {type}, or could not make the socket ({errno}). Nothing was "
-        "sent.", "socket(2); UNP 4.2", _kind),
+        "socket-no-such-number", _SOCKET, _ok("EINVAL"),
+        "No socket type has the number {type}. No socket was made, nothing was sent.",
+        "socket(2); UNP 4.2", _nameless_type),
+    Rule(
+        "socket-refused", _SOCKET, _ok("EINVAL", "EOPNOTSUPP", "ENOBUFS", "ENOMEM"),
+        "The kernel could not make a {kind} socket ({errno}). Nothing was sent.",
+        "socket(2); socketpair(2)", _kind),
     Rule(
         "socket-descriptors-used-up", _SOCKET, _ok("EMFILE", "ENFILE"),
         "The process (EMFILE) or the host (ENFILE) has no free descriptor.",

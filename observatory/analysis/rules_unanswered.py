@@ -23,9 +23,10 @@ def _answered_late(view: View) -> Because | None:
     half, conversation = view.half, view.conversation
     if half is None or conversation is None or not view.completed_by:
         return None
-    first, *again = [s for s in _syns(half) if s.id < view.completed_by[-1]] or [None]
-    if first is None or not again or (view.earlier("connect") and not view.sent):
+    syns = [s for s in _syns(half) if s.id < view.completed_by[-1]]
+    if len(syns) < 2 or (view.earlier("connect") and not view.sent):
         return None
+    first, *again = syns
     numbers = [s.id for s in again]
     facts = {"syn": f"#{first.id}", "again": ids(numbers), "times": counted(len(again))}
     return Because(facts, segments=(first.id, *numbers))
@@ -150,8 +151,7 @@ UNANSWERED_RULES: tuple[Rule, ...] = (
         "RFC 9293 3.8.3; tcp(7) tcp_syn_retries; UNP 4.3", _silence, by_absence=True),
     Rule(
         "connect-waiting", _CONNECT, frozenset({"never"}),
-        "connect() was still waiting for an answer to SYN {syn} when its process or the "
-        "observation ended.",
+        "connect() was still waiting for an answer to SYN {syn} when {end}.",
         "connect(2)", _silence),
     Rule(
         "wait-expired-unanswered", WAITING, _OK,

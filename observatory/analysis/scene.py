@@ -60,6 +60,7 @@ class Scene:
     have_calls: bool
     lossy: bool
     findings: Findings
+    settings: Mapping[str, str] = field(default_factory=dict)
     sides: dict[Half, Side] = field(default_factory=dict)
 
     def side(self, half: Half) -> Side:

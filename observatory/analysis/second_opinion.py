@@ -1,7 +1,7 @@
 """Where tshark's view of the same packets differs from ours.
 
-Compared for each segment: whether it is TCP, flags, payload, relative numbers, whether it is a
-retransmission; for each connection: that exactly the same segments belong together, and how
+Compared for each segment: whether it is TCP, its time, flags, payload, relative numbers, whether
+it is a retransmission; for each connection: that exactly the same segments belong together, and how
 complete it is. Both count relative numbers from the ISN, or from the first segment seen where
 there was no SYN. What Wireshark calls these things is in its packet-tcp.c; where its words and
 ours differ by definition, the definition is stated here and its own is applied to our segments.
@@ -12,11 +12,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from observatory.model import Analysis, AttributedSegment, Protocol, Segment
+from observatory.model import Analysis, AttributedSegment, Endpoint, Protocol, Segment
 from observatory.model.opinions import Disagreement, SharkRow
 
 SPACE = 1 << 32
+IN_ORDER, REPEATED, LATE = "in order", "repeats what was shown before", "shown late"
 RETRANSMISSIONS = frozenset({"retransmission", "fast_retransmission", "spurious_retransmission"})
+KEEP_ALIVE = "keep_alive"
+OUT_OF_PLACE = RETRANSMISSIONS | {"out_of_order"}
+"""Wireshark's marks for a segment that begins below what was sent or acknowledged before it.
+
+Which of them it sets is a guess from the time that has passed, because it does not keep which
+bytes were shown; we do. So each of them agrees with both REPEATED and LATE: a segment that
+fills a gap of the capture is a retransmission to Wireshark if it comes a round trip later.
+"""
 
 SYN, SYN_ACK, ACK, DATA, FIN, RST = 1, 2, 4, 8, 16, 32
 """The bits of tcp.completeness."""
@@ -34,6 +43,7 @@ def compare(analysis: Analysis, rows: Sequence[SharkRow]) -> tuple[Disagreement,
         return (Disagreement(None, "packets in the file", str(len(frames)), str(len(rows))),)
     pairs = list(_pairs(analysis, rows))
     found = [each for one, row in pairs for each in _segment(one, row)]
+    found += _order(pairs)
     found += _grouping(pairs)
     found += _completeness(pairs)
     return tuple(sorted(found, key=lambda each: each.segment or 0))
@@ -70,11 +80,80 @@ def _segment(one: AttributedSegment, row: SharkRow) -> Iterator[Disagreement]:
         ("payload bytes", segment.length, row.length),
         ("relative sequence number", _wrapped(one.relative_seq), row.relative_seq),
         ("relative acknowledgment number", _wrapped(one.relative_ack), ack),
-        ("retransmission", one.retransmission, bool(row.marks & RETRANSMISSIONS)),
     )
     for what, ours, theirs in rows:
         if ours != theirs:
-            yield Disagreement(segment.id, what, _word(ours), _word(theirs))
+            yield Disagreement(segment.id, what, str(ours), str(theirs))
+
+
+class _Space:
+    """Which sequence numbers of one direction were shown, counted in ours."""
+
+    def __init__(self) -> None:
+        self.lowest: int | None = None
+        self.next = 0
+        self.gaps: list[tuple[int, int]] = []
+
+    def acknowledged(self, number: int) -> None:
+        if self.lowest is not None and number > self.next:
+            self.gaps.append((self.next, number))
+            self.next = number
+
+    def shown(self, first: int, last: int) -> bool:
+        """Enters numbers from ``first`` up to ``last``; whether any of them is new."""
+        if self.lowest is None:
+            self.lowest, self.next = first, first
+        if first == self.next:
+            self.next = last
+            return True
+        filled = [gap for gap in self.gaps if gap[0] < last and first < gap[1]]
+        new = bool(filled) or last > self.next or first < self.lowest
+        for left, right in filled:
+            self.gaps.remove((left, right))
+            self.gaps += [part for part in ((left, first), (last, right)) if part[0] < part[1]]
+        if first > self.next:
+            self.gaps.append((self.next, first))
+        if last < self.lowest:
+            self.gaps.append((last, self.lowest))
+        self.next = max(self.next, last)
+        self.lowest = min(self.lowest, first)
+        return new
+
+
+def _order(pairs: Iterable[tuple[AttributedSegment, SharkRow]]) -> Iterator[Disagreement]:
+    """Retransmissions, and segments that are otherwise not in their place."""
+    spaces: dict[tuple[int | None, Endpoint], _Space] = defaultdict(_Space)
+    for one, row in pairs:
+        segment = one.segment
+        if segment.protocol is not Protocol.TCP or row.stream is None:
+            continue
+        ours = _place(one, spaces[one.connection, segment.src])
+        if one.relative_ack is not None and "R" not in segment.flags:
+            spaces[one.connection, segment.dst].acknowledged(one.relative_ack)
+        if not _agrees(ours, segment, row.marks):
+            marks = row.marks & (OUT_OF_PLACE | {KEEP_ALIVE})
+            theirs = ", ".join(sorted(marks)) or IN_ORDER
+            yield Disagreement(segment.id, "retransmission", ours, theirs)
+
+
+def _place(one: AttributedSegment, space: _Space) -> str:
+    segment, first = one.segment, one.relative_seq
+    size = segment.length + ("S" in segment.flags) + ("F" in segment.flags)
+    if first is None or not size or "R" in segment.flags:
+        return REPEATED if one.retransmission else IN_ORDER
+    begins_below = space.lowest is not None and first < space.next
+    new = space.shown(first, first + size)
+    if one.retransmission:
+        return REPEATED
+    return LATE if begins_below and new else IN_ORDER
+
+
+def _agrees(ours: str, segment: Segment, marks: frozenset[str]) -> bool:
+    if ours is IN_ORDER:
+        return not marks & OUT_OF_PLACE
+    # One byte below the next one to be sent is a keepalive to Wireshark, whether or not that
+    # byte was sent before (RFC 1122 4.2.3.6 allows such a probe one garbage byte).
+    return bool(marks & OUT_OF_PLACE) or (segment.length <= 1 and KEEP_ALIVE in marks)
 
 
 def _grouping(pairs: Iterable[tuple[AttributedSegment, SharkRow]]) -> Iterator[Disagreement]:
@@ -143,7 +222,3 @@ def phases(bits: int) -> str:
 
 def _wrapped(number: int | None) -> int | None:
     return None if number is None else number % SPACE
-
-
-def _word(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -142,11 +142,12 @@ def _first_values(packet: Any) -> Mapping[str, str]:
 
 def _flatten(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value)
-        else:
-            # A mark is present with no value.
-            yield name, "1" if name.startswith(ANALYSIS) else str(value)
+        for each in value if isinstance(value, list) else (value,):
+            if isinstance(each, Mapping):
+                yield from _flatten(each)
+            else:
+                # A mark is present with no value.
+                yield name, "1" if name.startswith(ANALYSIS) else str(each)
 
 
 def _rows(packets: Iterable[Mapping[str, str]]) -> tuple[SharkRow, ...]:

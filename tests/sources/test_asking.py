@@ -115,9 +115,7 @@ def test_an_interrupted_connect_goes_on_as_python_would(recorder, full_listener,
     assert ("getsockopt", None) in steps(recorder)
 
 
-def test_an_interruptible_connect_says_eintr_and_the_kernel_goes_on(
-    recorder, full_listener, alarm
-):
+def test_an_interruptible_connect_says_eintr_and_the_kernel_goes_on(recorder, full_listener, alarm):
     with InstrumentedSocket(journal=recorder.journal) as sock:
         sock.interruptible = True
         alarm(0.02)
