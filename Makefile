@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help demo test setup system-packages lint types format schema clean
+.PHONY: help demo test setup system-packages lint types format samples clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,7 +18,8 @@ help:
 	@echo "make demo    observe four behaviours and print their reports"
 	@echo "make test    run every test"
 	@echo "make lint    ruff: rules and format        make types   mypy, strict"
-	@echo "make format  let ruff format               make clean   remove what make made"
+	@echo "make format  let ruff format               make samples captures/catalogue/ anew"
+	@echo "make clean   remove what make made"
 
 demo: $(VENV)/package $(VENV)/compiled
 	@$(RUN) -m observatory run $(BEHAVIOURS)
@@ -42,6 +43,11 @@ types: $(VENV)/development
 format: $(VENV)/development
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
+
+# One run file of every behaviour, as committed: tests show that today's analyzer explains them.
+samples: $(VENV)/package
+	@rm -f captures/catalogue/*.pcapng
+	@$(RUN) -m observatory run --all --quiet -o captures/catalogue
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
