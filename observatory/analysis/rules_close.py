@@ -268,8 +268,9 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "shutdown(2); Linux tcp_shutdown", _aborts_queue),
     Rule(
         "shutdown-read", _SHUTDOWN, _ok(),
-        "shutdown(SHUT_RD) is known to this kernel alone: receives that find the buffer empty return "
-        "EOF from now on. Nothing was sent, and the peer can go on sending.", "shutdown(2); UNP 6.6", _shut_reading),
+        "shutdown(SHUT_RD) is known to this kernel alone: receives that find the buffer empty "
+        "return EOF from now on. Nothing was sent, and the peer can go on sending.",
+        "shutdown(2); UNP 6.6", _shut_reading),
     Rule(
         "shutdown-local", _SHUTDOWN, _ok(),
         "The socket is not TCP: nothing is sent.", "shutdown(2); unix(7)", _shut_locally),

@@ -75,10 +75,12 @@ def _drew_reset(view: View) -> Because | None:
         cause = view.causes[reset.id]
         if cause.kind is CauseKind.REPLY and cause.segment in carried:
             closer = _closer(view)
-            facts = {
-                "reset": f"#{reset.id}",
-                "why": f" because {closer.name}() c{closer.id} had closed it" if closer else "",
-            }
+            why = (
+                f"the peer's socket is gone because {closer.name}() c{closer.id} had closed it"
+                if closer
+                else cause.reason.removeprefix("RST: ")
+            )
+            facts = {"reset": f"#{reset.id}", "why": why}
             return Because(facts, (closer.id,) if closer else (), (reset.id,))
     return None
 
@@ -382,8 +384,7 @@ DATA_RULES: tuple[Rule, ...] = (
     Rule(
         "send-drew-reset", SENDING, _ok(),
         "The call succeeded because the kernel took the bytes into its send buffer; they went "
-        "out as {sent}, and RST {reset} answered: the peer's socket is gone{why}. The next "
-        "call will be told.",
+        "out as {sent}, and RST {reset} answered: {why}. The next call will be told.",
         "send(2); RFC 9293 3.10.7.1; UNP 5.12, 5.13", _drew_reset),
     Rule(
         "send-urgent", SENDING, _ok(),

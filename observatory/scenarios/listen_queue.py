@@ -152,7 +152,7 @@ def listen_backlog_overflow(stage: Stage) -> None:
         causes=(
             *HANDSHAKE,
             sent("data", "send", "client"),
-            answered("RST", likely=True),
+            answered("RST"),
             timed("SYN"),
         ),
     ),
