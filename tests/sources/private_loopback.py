@@ -4,31 +4,16 @@ Run as ``python private_loopback.py DESCRIPTOR``: a Unix socket on which each re
 object; the answer is one byte, with the packet socket's descriptor where one was asked for.
 """
 
-import ctypes
 import fcntl
 import json
-import os
 import socket
 import struct
 import sys
-from pathlib import Path
 
+from observatory.lab.namespace import enter_private_network
 from observatory.sources.ring import open_packet_socket
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-
-
-def enter_private_namespace():
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.getuid(), os.getgid()
-    flags = CLONE_NEWNET if user == 0 else CLONE_NEWNET | CLONE_NEWUSER
-    if libc.unshare(flags):
-        raise OSError(ctypes.get_errno(), "unshare")
-    if user:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
 def link(up):
@@ -59,8 +44,7 @@ def tcp(size):
 
 def main():
     requests = socket.socket(fileno=int(sys.argv[1]))
-    enter_private_namespace()
-    link(True)
+    enter_private_network()
     actions = {"udp": udp, "tcp": tcp, "link": link}
     with requests:
         requests.send(b".")
