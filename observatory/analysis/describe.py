@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from observatory.analysis.completions import Joined
+from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.machine import CLOSE, CLOSED, SYN_SENT, USER_TIMEOUT, advance
 from observatory.analysis.matching import FOREVER, local_endpoint
@@ -102,6 +103,10 @@ def _opened(joined: Joined, conversation: Conversation) -> str:
         return f"active open{by}, handshake not finished"
     if server.resets:
         return f"active open{by}, refused by RST #{server.resets[0].id}"
+    messages = joined.mail.errors.get(client.socket or 0, ())
+    about = [m for m in messages if joined.mail.quotes.get(m.id) in {s.id for s in client.syns}]
+    if about and (call is None or call.errno in FATAL_ERRORS):
+        return f"active open{by}, refused by ICMP #{about[-1].id} ({describe_icmp(about[-1])})"
     return f"active open{by}, never answered"
 
 

@@ -319,7 +319,11 @@ def _eof_after_reset(view: View) -> Because | None:
 
 def _local_eof(view: View) -> Because | None:
     life = view.life
-    return YES if life is not None and not life.is_tcp else None
+    if life is None or life.is_tcp:
+        return None
+    if life.is_unix and life.type == "SOCK_STREAM":
+        return Because({"told": "EOF: the peer, inside this host, closed or shut down its sending"})
+    return Because({"told": "A datagram without a byte in it came"})
 
 
 def _eof_unseen(view: View) -> Because | None:
@@ -510,8 +514,7 @@ DATA_RULES: tuple[Rule, ...] = (
         "once, and then there is only the end.", "recv(2); socket(7) SO_ERROR", _eof_after_reset),
     Rule(
         "recv-eof-local", RECEIVING, frozenset({"EOF"}),
-        "The peer inside this host closed, or sent an empty datagram. TCP is not involved.",
-        "unix(7); udp(7)", _local_eof),
+        "{told}. TCP is not involved: no FIN.", "unix(7); udp(7)", _local_eof),
     Rule(
         "recv-eof-not-captured", RECEIVING, frozenset({"EOF"}),
         "EOF means that the peer's FIN had come, but the capture does not show it.",
