@@ -1,7 +1,9 @@
 """The command as a person types it: another process, its stdout, stderr and exit status."""
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -41,6 +43,27 @@ def wait_for_packets(path: Path, seconds: float = 20.0) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"no packet was in {path} after {seconds} s")
+
+
+def on_a_terminal(folder: Path, *arguments: str, status: int = 0, **changes: str) -> str:
+    """What the command shows on a terminal, stdout and stderr together."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "observatory", *arguments],
+        cwd=folder,
+        env=environment(**changes),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    # Reading fails when the last one who had the terminal's other end has closed it.
+    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:
+        while chunk := terminal.read(65536):
+            shown += chunk
+    assert process.wait() == status, shown
+    return shown.decode()
 
 
 def processes_named(text: str) -> list[int]:
@@ -223,6 +246,24 @@ class TestRun:
 
     def test_colour_is_for_terminals(self, command: Command) -> None:
         assert "\x1b[" not in command("run", SHORT).out
+
+    def test_on_a_terminal_there_is_colour_unless_refused(self, tmp_path: Path) -> None:
+        coloured = on_a_terminal(tmp_path, "run", SHORT, TERM="xterm")
+        assert "\x1b[" in coloured
+        assert "\x1b[" not in on_a_terminal(tmp_path, "run", SHORT, TERM="xterm", NO_COLOR="1")
+        assert "\x1b[" not in on_a_terminal(tmp_path, "run", SHORT, TERM="dumb")
+
+    def test_on_a_terminal_several_show_their_progress(self, tmp_path: Path) -> None:
+        shown = on_a_terminal(tmp_path, "run", SHORT, ANOTHER)
+        assert "[0/2]" in shown
+        assert "[2/2]" in shown
+
+    def test_on_a_terminal_no_binary_is_written(self, tmp_path: Path, command: Command) -> None:
+        command("run", SHORT, "-q")
+        said = on_a_terminal(
+            tmp_path, "report", f"captures/{SHORT}.pcapng", "--format", "pcapng", status=2
+        )
+        assert "-o" in said
 
     def test_a_locale_without_utf8_gets_ascii(self, command: Command) -> None:
         said = command("run", SHORT, env={"LC_ALL": "C"})
