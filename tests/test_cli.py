@@ -59,7 +59,7 @@ def on_a_terminal(folder: Path, *arguments: str, status: int = 0, **changes: str
     os.close(theirs)
     shown = b""
     # Reading fails when the last one who had the terminal's other end has closed it.
-    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:
         while chunk := terminal.read(65536):
             shown += chunk
     assert process.wait() == status, shown
