@@ -80,6 +80,14 @@ def processes_named(text: str) -> list[int]:
     return found
 
 
+def wait_for_no_process(mark: str, seconds: float = 10.0) -> None:
+    """The private network lives as long as a process in it."""
+    deadline = time.monotonic() + seconds
+    while processes_named(mark) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes_named(mark) == []
+
+
 # --- list, help, version -------------------------------------------------------------------------
 
 
@@ -332,10 +340,7 @@ class TestEndedEarly:
         trace = load(path)
         assert trace.frames and trace.calls
         assert trace.defects, "that it is unfinished must be said"
-        deadline = time.monotonic() + 5
-        while processes_named(mark) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert processes_named(mark) == [], "the namespace lives as long as a process in it"
+        wait_for_no_process(mark)
 
     def test_ctrl_c_keeps_what_was_observed(self, tmp_path: Path, command: Command) -> None:
         path = tmp_path / "captures" / f"{LONG}.pcapng"
@@ -359,6 +364,15 @@ class TestEndedEarly:
             _, err = running.communicate(timeout=20)
         assert running.returncode == 130
         assert "Traceback" not in err
+        assert any("interrupted" in defect for defect in load(path).defects)
+
+    def test_killed_among_several_keeps_what_was_observed(self, tmp_path: Path) -> None:
+        mark = f"OBSERVATORY_TEST={tmp_path}"
+        path = tmp_path / "captures" / f"{LONG}.pcapng"
+        with start(tmp_path, "run", LONG, SHORT, OBSERVATORY_TEST=str(tmp_path)) as running:
+            wait_for_packets(path)
+            running.kill()
+        wait_for_no_process(mark)
         assert any("interrupted" in defect for defect in load(path).defects)
 
     def test_a_full_disk_is_said_and_what_fits_is_kept(self, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ ALLOWED = {
     "scenarios": {"scenarios", "lab", "sources", "codec"} | BASE,
     "pipeline": {"pipeline", "analysis", "codec", "sources", "reports", "lab", "scenarios"} | BASE,
     "doctor": {"lab", "sources"} | BASE,
-    "cli": {"cli", "pipeline", "doctor", "scenarios", "reports", "codec"} | BASE,
+    "cli": {"cli", "pipeline", "lab", "doctor", "scenarios", "reports", "codec"} | BASE,
     "__main__": {"cli"},
     # The public functions, which hand on to the pipeline when they are called.
     "__init__": {"pipeline"} | BASE,

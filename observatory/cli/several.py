@@ -72,14 +72,25 @@ def _start(work: Callable[[Item], Result], item: Item) -> _Worker[Item]:
     sys.stdout.flush()
     sys.stderr.flush()
     reading, writing = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
         # Ctrl-C then reaches the worker once, from us, and not also from the terminal.
         os.setpgid(0, 0)
+        _end_with(parent)
         _work(work, item, writing)
     os.close(writing)
     return _Worker(item, pid, os.fdopen(reading, "rb"))
+
+
+def _end_with(parent: int) -> None:
+    """Be interrupted when the parent is killed, and not go on unseen."""
+    from observatory.lab import kernel
+
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != parent:
+        os._exit(0)
 
 
 def _work(work: Callable[[Item], Result], item: Item, writing: int) -> NoReturn:
