@@ -69,7 +69,7 @@ def check(text: str) -> Analysis:
 
 
 def _words(line: str) -> list[str]:
-    return shlex.split(line.replace("#", "\\#"))
+    return shlex.split(line)
 
 
 class _Witness:

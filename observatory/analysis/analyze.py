@@ -45,7 +45,7 @@ def analyze(trace: Trace) -> Analysis:
     findings = Findings()
     replayed = descriptors.replay(trace.calls, trace.processes)
     wire = follow(trace.segments)
-    matched = matching.match(replayed, wire)
+    matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
     flows = {c.id: streams.build(c, matched) for c in wire.conversations}
     datagrams.attribute_raw(replayed, trace.segments, findings)
     calls = {call.id: call for call in trace.calls}

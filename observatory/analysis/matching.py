@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from observatory.analysis.descriptors import ACCEPTING, SENDING, Descriptors, SocketLife
+from observatory.analysis.doubts import merged_lives
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
 from observatory.model import Call, Endpoint, parse_address
 
@@ -71,7 +72,7 @@ class Listeners:
         return sorted(found, key=lambda one: one.endpoint.is_wildcard)
 
 
-def match(descriptors: Descriptors, wire: Wire) -> Matching:
+def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Matching:
     """Join sockets with conversations; fills ``Half.socket`` and ``Conversation.listener``."""
     lives = descriptors.sockets
     result = Matching(listeners=Listeners(lives.values()))
@@ -84,6 +85,7 @@ def match(descriptors: Descriptors, wire: Wire) -> Matching:
     for life in lives.values():
         if life.created_by is None and life.is_tcp and life.calls:
             _match_preexisting(life, answers, result)
+    result.tie_broken |= merged_lives(lives.values(), wire, lossy=lossy)
     for conversation in wire.conversations:
         _find_listener(conversation, result)
         _defer(conversation, lives)
