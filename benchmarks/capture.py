@@ -252,6 +252,10 @@ def enter_private_namespace(arguments: list[str]) -> None:
 
 
 def measure(rates: list[int], seconds: float) -> None:
+    load = os.getloadavg()[0]
+    print(
+        f"{os.cpu_count()} processors, busy with {load:.1f} other processes; {seconds:g} s a cell\n"
+    )
     print(f"{'contender':26}" + "".join(f"{rate:>10,}" for rate in rates) + "  packets/s asked for")
     best = {each.name: row(each, rates, seconds) for each in contenders()}
     print("\npercent lost of what was sent; ~ with the rate in thousands that the sender reached")
