@@ -81,22 +81,16 @@ def check(parsed: argparse.Namespace) -> int:
     from observatory import pipeline
     from observatory.reports import checks
 
-    results = {name: pipeline.check(Path(name)) for name in parsed.files}
+    shown = display(sys.stdout)
+    results = {}
+    for name in parsed.files:
+        result = results[name] = pipeline.check(Path(name))
+        if not parsed.json:
+            look = (shown.width, shown.colour, shown.ascii)
+            write_text(checks.render(result.disagreements, name, *look, result.method))
+            sys.stdout.flush()
     if parsed.json:
         print(json.dumps([_checked(name, result) for name, result in results.items()], indent=2))
-    else:
-        shown = display(sys.stdout)
-        for name, result in results.items():
-            write_text(
-                checks.render(
-                    result.disagreements,
-                    name,
-                    shown.width,
-                    shown.colour,
-                    shown.ascii,
-                    result.method,
-                )
-            )
     return DISAGREES if any(result.disagreements for result in results.values()) else 0
 
 
