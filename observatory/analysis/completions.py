@@ -18,7 +18,7 @@ from observatory.analysis.descriptors import (
 from observatory.analysis.matching import FOREVER, Matching
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream
-from observatory.analysis.wire import Conversation, Half, Sighting, Wire
+from observatory.analysis.wire import Conversation, Half, Kind, Sighting, Wire
 from observatory.model import Call, Process, Segment
 
 # A send that took longer than this waited for room in its buffer.
@@ -133,11 +133,12 @@ def _connect(joined: Joined, call: Call) -> list[int]:
 
 
 def _handshake(joined: Joined, call: Call) -> list[int]:
-    """The other side's SYN: a SYN-ACK, or the crossing SYN of a simultaneous open."""
+    """The SYN-ACK; in a simultaneous open it comes after the other side's SYN (RFC 9293 3.5)."""
     other = joined.other(call)
     if other is None or call.errno == "EISCONN":
         return []
-    return _first_before(other.syns, call)
+    answers = [syn for syn in other.syns if syn.kind is Kind.SYN_ACK]
+    return _first_before(answers, call) or _first_before(other.syns, call)
 
 
 def _accept(joined: Joined, call: Call) -> list[int]:
@@ -208,11 +209,14 @@ def _wait(joined: Joined, call: Call) -> list[int]:
     return found
 
 
+_SELECTED = {"ready_read": "POLLIN", "ready_write": "POLLOUT", "ready_except": "POLLPRI"}
+
+
 def _ready(call: Call) -> dict[int, str]:
     ready: dict[int, str] = {}
     for item in _pairs(call.args.get("ready")):
         ready[item[0]] = item[1]
-    for key, events in (("ready_read", "POLLIN"), ("ready_write", "POLLOUT")):
+    for key, events in _SELECTED.items():
         fds = call.args.get(key)
         for fd in fds if isinstance(fds, (tuple, list)) else ():
             if isinstance(fd, int):
@@ -227,6 +231,10 @@ def _pairs(value: object) -> list[tuple[int, str]]:
 
 
 def _readiness(joined: Joined, life: SocketLife, events: str, call: Call) -> list[int]:
+    if "POLLPRI" in events:
+        found = _urgent(joined, life, call)
+        if found:
+            return found
     if "POLLIN" in events or "POLLRDHUP" in events:
         found = _readable(joined, life, call)
         if found:
@@ -234,7 +242,18 @@ def _readiness(joined: Joined, life: SocketLife, events: str, call: Call) -> lis
     if life.is_udp:
         errors = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
         return errors[-1:] if "POLLERR" in events else []
-    return _writable(joined, life, events, call)
+    writable = any(event in events for event in ("POLLOUT", "POLLERR", "POLLHUP"))
+    return _writable(joined, life, events, call) if writable else []
+
+
+def _urgent(joined: Joined, life: SocketLife, call: Call) -> list[int]:
+    """The segment that announced urgent data last (tcp(7): POLLPRI)."""
+    half = joined.matching.half_at.get((call.id, life.id))
+    if half is None:
+        return []
+    carriers = joined.incoming_of(half).half.carriers
+    marked = (s.id for s in carriers if "U" in s.segment.flags and s.time_ns <= _latest(call))
+    return [*marked][-1:]
 
 
 def _readable(joined: Joined, life: SocketLife, call: Call) -> list[int]:

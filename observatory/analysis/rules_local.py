@@ -69,6 +69,10 @@ def _no_peer(view: View) -> Because | None:
     failed = [c for c in view.earlier("connect") if c.failed and c.errno != "EINPROGRESS"]
     other = view.other
     resets = [s.id for s in other.resets] if other else []
+    dissolved = [c for c in view.earlier("connect") if c.args.get("address") == "AF_UNSPEC"]
+    if dissolved and view.half is None:
+        told = f"connect() c{dissolved[-1].id} to AF_UNSPEC had taken it away"
+        return Because({"told": told}, (dissolved[-1].id,))
     if failed:
         told = f"connect() c{failed[-1].id} had failed with {failed[-1].errno}"
         return Because({"told": told}, (failed[-1].id,))

@@ -247,7 +247,7 @@ OPEN_RULES: tuple[Rule, ...] = (
     Rule(
         "connect-self", _CONNECT, _ok(),
         "The socket connected to itself: its SYN {syn} was addressed to its own port {own}, "
-        "so it crossed with itself as in a simultaneous open.",
+        "so it crossed with itself as in a simultaneous open, and {completed} answered it.",
         "RFC 9293 3.5 (simultaneous open)", _to_itself),
     Rule(
         "connect-simultaneous", _CONNECT, _ok(),
