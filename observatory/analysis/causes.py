@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from observatory.analysis.descriptors import ends_sending
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
-from observatory.analysis.wire import Half, Kind, Sighting
+from observatory.analysis.wire import Conversation, Half, Kind, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
 # A send hands its segments to the device before it returns; later than this it was held back.
@@ -46,7 +46,9 @@ def _open(scene: Scene, sighting: Sighting) -> Cause:
     call = scene.matching.opened_by.get(sighting.id)
     if call is not None:
         scene.findings.sent.setdefault(call.id, []).append(sighting.id)
-        return by_call(call, "SYN, active open", scene.confidence(sighting.half))
+        size = sighting.segment.length
+        what = f"SYN with {size} bytes of data, Fast Open" if size else "SYN, active open"
+        return by_call(call, what, scene.confidence(sighting.half))
     return _unrecorded(scene, sighting.half, "SYN, active open")
 
 
@@ -187,7 +189,8 @@ def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Ca
 def _what(sighting: Sighting) -> str:
     parts = []
     if sighting.segment.length:
-        parts.append(f"data, {sighting.segment.length} bytes")
+        size = sighting.segment.length
+        parts.append(f"data, {size} byte{'s' if size > 1 else ''}")
     if "F" in sighting.segment.flags:
         parts.append("FIN")
     return " and ".join(parts) or "segment"
@@ -242,7 +245,19 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     if reader is not None:
         cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
         return replace(cause, call=reader.id)
-    return Cause(CauseKind.TIMER, f"{what}, delayed", Confidence.LIKELY, segment=covered.id)
+    sure = scene.by_order() if _near(scene.conversation) else Confidence.LIKELY
+    return Cause(CauseKind.TIMER, f"{what}, delayed", sure, segment=covered.id)
+
+
+def _near(conversation: Conversation) -> bool:
+    """Each end answered the handshake at once: what comes late after that was held back by its
+    sender, and not under way for so long."""
+    first, answer = conversation.client.syns[:1], conversation.server.syns[:1]
+    last = conversation.establishing
+    if not first or not answer or last is None:
+        return False
+    gaps = (answer[0].time_ns - first[0].time_ns, last.time_ns - answer[0].time_ns)
+    return max(gaps) < DELAYED_ACK_NS // 10
 
 
 def _carrier_up_to(half: Half, offset: int) -> Sighting | None:

@@ -6,7 +6,9 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
+from observatory.analysis.holding import why_held
 from observatory.analysis.rule import Rule
+from observatory.analysis.streams import Stream
 from observatory.analysis.view import YES, Because, View, counted, ids
 from observatory.model import Call, CauseKind, Protocol
 
@@ -50,7 +52,18 @@ def _quotes(view: View, icmp: int) -> bool:
 
 def _raw(view: View) -> Because | None:
     life = view.life
-    return YES if life and (life.type == "SOCK_RAW" or life.family == "AF_PACKET") else None
+    if life is None or not (life.type == "SOCK_RAW" or life.family == "AF_PACKET"):
+        return None
+    drawn = _resets_drawn(view)
+    told = f" It drew RST {ids(drawn)}." if drawn else ""
+    return Because({"drew": told}, segments=tuple(drawn))
+
+
+def _resets_drawn(view: View) -> list[int]:
+    """The RSTs that answered what this call sent."""
+    sightings = [view.joined.wire.sightings.get(number) for number in view.sent]
+    answers = [reset for s in sightings if s for reset in s.other.resets]
+    return [r.id for r in answers if view.causes[r.id].segment in view.sent]
 
 
 def _fast_open(view: View) -> Because | None:
@@ -101,7 +114,17 @@ def _blocked(view: View) -> Because | None:
     if not view.completed_by or view.half is None:
         return None
     waited = (call.returned_ns - call.entered_ns) / 1e6
-    return Because({"waited": f"{waited:.0f} ms"})
+    shut = _shut_window(view, call.entered_ns, call.returned_ns)
+    closed = f" Meanwhile the peer's window was 0 (#{shut[0]})." if shut else ""
+    return Because({"waited": f"{waited:.0f} ms", "closed": closed}, segments=shut)
+
+
+def _shut_window(view: View, first_ns: int, last_ns: int) -> tuple[int, ...]:
+    """The first segment of the peer that said it could take nothing more."""
+    conversation = view.conversation
+    meanwhile = conversation.between(first_ns, last_ns) if conversation else ()
+    said = (s.id for s in meanwhile if s.half is view.other and not s.segment.window)
+    return tuple(said)[:1]
 
 
 def _held(view: View) -> Because | None:
@@ -114,7 +137,19 @@ def _held(view: View) -> Because | None:
         return None
     release = view.causes[first.id].segment
     told = f"until #{release} came" if release else "until a timer let them go"
-    return Because({"told": told}, segments=(release,) if release else ())
+    hold, asked = why_held(view, first), call.args.get("length")
+    part = isinstance(asked, int) and call.result is not None and call.result < asked
+    taken = (
+        f"{call.result} of {asked} bytes" if part else f"the {counted(call.result or 0, 'byte')}"
+    )
+    facts = {"told": told, "why": hold.why, "taken": taken}
+    return Because(facts, segments=(release,) if release else (), likely=not hold.sure)
+
+
+def _from_file(view: View) -> Because | None:
+    if view.call.name != "sendfile" or not view.sent:
+        return None
+    return Because({"file": view.call.args.get("in_fd")})
 
 
 def _urgent(view: View) -> Because | None:
@@ -257,9 +292,31 @@ def _received(view: View) -> Because | None:
     return Because({"waited": told})
 
 
+def _received_although_shut(view: View) -> Because | None:
+    """Linux goes on queueing after SHUT_RD, and a receive looks at the queue first."""
+    shut = [c for c in view.earlier("shutdown") if c.args.get("how") != "SHUT_WR" and c.succeeded]
+    because, life = _received(view), view.life
+    if not shut or because is None or life is None or not life.is_tcp:
+        return None
+    came = min(view.segment(number).time_ns for number in view.completed_by)
+    if came < shut[0].entered_ns:
+        return None
+    return Because({"shutdown": f"c{shut[0].id}"}, (shut[0].id,))
+
+
 def _received_datagram(view: View) -> Because | None:
     life = view.life
     return _received(view) if life and life.is_udp else None
+
+
+def _urgent_ahead(view: View, stream: Stream) -> int:
+    """Urgent bytes among the unread ones: an ordinary receive steps over them."""
+    inline = view.option("SO_OOBINLINE")
+    if inline is not None and inline.args.get("value"):
+        return 0
+    now = view.call.returned_ns or 0
+    unread = range(stream.taken_by(now), stream.shown_by(now))
+    return sum(offset in unread for offset in stream.urgent)
 
 
 def _received_part(view: View) -> Because | None:
@@ -268,7 +325,7 @@ def _received_part(view: View) -> Because | None:
     because = _received(view)
     if stream is None or because is None:
         return None
-    left = stream.unread_at(view.call.returned_ns or 0)
+    left = stream.unread_at(view.call.returned_ns or 0) - _urgent_ahead(view, stream)
     if left <= 0:
         return None
     return Because({**because.facts, "left": counted(left, "byte")})
@@ -368,7 +425,7 @@ DATA_RULES: tuple[Rule, ...] = (
     Rule(
         "send-raw", SENDING, _ok(),
         "A raw socket sent a packet that the program made itself: {sent}. The kernel's TCP knows "
-        "nothing of it.", "raw(7); packet(7)", _raw),
+        "nothing of it.{drew}", "raw(7); packet(7)", _raw),
     Rule(
         "send-unix", SENDING, _ok(),
         "The {result} bytes went to the peer's receive buffer inside this kernel. No packet is "
@@ -397,17 +454,21 @@ DATA_RULES: tuple[Rule, ...] = (
     Rule(
         "send-blocked", SENDING, _ok(),
         "The send buffer was full and the call waited {waited}, until {completed} made room by "
-        "acknowledging bytes or opening the window.",
+        "acknowledging bytes or opening the window.{closed}",
         "send(2); RFC 9293 3.8.6", _blocked, certain=False),
     Rule(
         "send-held", SENDING, _ok(),
-        "The kernel took the {result} bytes at once but held them back {told}; then {sent} "
-        "carried them (Nagle, a full window, or the congestion window).",
-        "RFC 1122 4.2.3.4; tcp(7) TCP_NODELAY; UNP 7.9", _held),
+        "The kernel took {taken} at once but held them back {told}: {why}. {sent} carried them "
+        "then.", "RFC 9293 3.7.4, 3.8.6; tcp(7) TCP_NODELAY; UNP 7.9", _held),
     Rule(
         "send-retransmitted", SENDING, _ok(),
         "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): the "
         "first copy was not acknowledged in time.", "RFC 6298", _again),
+    Rule(
+        "send-file", SENDING, _ok(),
+        "The kernel took {result} bytes from the file behind descriptor {file}, without passing "
+        "them through the program, and sent {sent}. To TCP they are bytes like any others.",
+        "sendfile(2)", _from_file),
     Rule(
         "send-partial", SENDING, _ok(),
         "The kernel took {result} of {length} bytes: no more fitted into the send buffer of a "
@@ -493,6 +554,11 @@ DATA_RULES: tuple[Rule, ...] = (
     Rule(
         "recv-datagram", RECEIVING, _ok(), "The datagram {completed}; {waited}.", "udp(7)",
         _received_datagram, plain=True),
+    Rule(
+        "recv-after-shutdown", RECEIVING, _ok(),
+        "{completed} brought {result} bytes after this end had shut its receiving direction down "
+        "({shutdown}): Linux acknowledges and keeps such bytes, and a receive looks at the buffer "
+        "first.", "shutdown(2); Linux tcp_recvmsg; UNP 6.6", _received_although_shut),
     Rule(
         "recv-part", RECEIVING, _ok(),
         "{result} bytes of {completed}; {left} more had arrived and stay in the receive buffer.",

@@ -22,13 +22,16 @@ READ_NS = 10_000_000
 class Stream:
     """One half's bytes by the calls of its own socket (``sends``) and of the receiver's
     (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
-    the wire shows more bytes than the sends account for."""
+    the wire shows more bytes than the sends account for. ``shown`` is when which offset had been
+    reached, ``urgent`` the offsets of urgent bytes and when they were announced."""
 
     half: Half
     sends: list[tuple[int, int, Call]] = field(default_factory=list)
     reads: dict[int, tuple[int, int]] = field(default_factory=dict)
     read_log: list[tuple[int, int, Call]] = field(default_factory=list)
     missing_sends: bool = False
+    shown: list[tuple[int, int]] = field(default_factory=list)
+    urgent: dict[int, int] = field(default_factory=dict)
     sent_until: int = 1
     read_until: int = 1
 
@@ -65,14 +68,8 @@ class Stream:
 
     def shown_by(self, time_ns: int) -> int:
         """The offset up to which the wire had shown bytes without a hole at that time."""
-        until = 1
-        for first, last, carrier in zip(
-            self.half.starts, self.half.ends, self.half.carriers, strict=True
-        ):
-            if carrier.time_ns > time_ns or first > until:
-                break
-            until = last
-        return until
+        index = bisect_right(self.shown, time_ns, key=lambda step: step[0])
+        return self.shown[index - 1][1] if index else 1
 
     def unread_at(self, time_ns: int) -> int:
         """Bytes that had arrived and that no recv had taken."""
@@ -81,11 +78,26 @@ class Stream:
 
 def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
     """Both streams of a conversation (one, when a socket is connected to itself)."""
-    streams = {half: Stream(half) for half in (conversation.client, conversation.server)}
+    halves = (conversation.client, conversation.server)
+    streams = {
+        half: Stream(half, shown=_shown(half), urgent=urgent_offsets(half)) for half in halves
+    }
     for half, stream in streams.items():
         _enter_sends(stream, matching.calls_of.get(half, []))
         _enter_reads(stream, matching.calls_of.get(conversation.opposite(half), []))
     return streams
+
+
+def _shown(half: Half) -> list[tuple[int, int]]:
+    """When the wire had shown all bytes up to which offset: (time, offset), both rising."""
+    shown: list[tuple[int, int]] = []
+    time_ns, until = 0, 1
+    for first, last, carrier in zip(half.starts, half.ends, half.carriers, strict=True):
+        if first > until:
+            break
+        time_ns, until = max(time_ns, carrier.time_ns), last
+        shown.append((time_ns, until))
+    return shown
 
 
 def _enter_sends(stream: Stream, calls: list[Call]) -> None:
@@ -104,7 +116,7 @@ def _enter_sends(stream: Stream, calls: list[Call]) -> None:
 def _enter_reads(stream: Stream, calls: list[Call]) -> None:
     reads = [c for c in calls if c.name in RECEIVING and c.result and c.result > 0]
     inline = any(c.args.get("option") == "SO_OOBINLINE" and c.args.get("value") for c in calls)
-    urgent = urgent_offsets(stream.half)
+    urgent = stream.urgent
     offset = 1
     for call in sorted(reads, key=lambda c: c.returned_ns or c.entered_ns):
         flags = str(call.args.get("flags", ""))
