@@ -355,5 +355,8 @@ def _find_listener(conversation: Conversation, result: Matching) -> None:
         return
     first = conversation.sightings[0]
     found = result.listeners.at(conversation.server.sender, first.time_ns)
-    if len(found) == 1 or (found and not found[0].endpoint.is_wildcard):
-        conversation.listener = found[0].socket
+    # Those bound to the address itself come first; of several that share it (SO_REUSEPORT) any
+    # may be the one.
+    exact = [one for one in found if not one.endpoint.is_wildcard] or found
+    if len(exact) == 1:
+        conversation.listener = exact[0].socket

@@ -95,18 +95,33 @@ def _dissolving_connect(scene: Scene, sighting: Sighting) -> Cause | None:
 
 
 def _closing_listener(scene: Scene, sighting: Sighting) -> Cause | None:
-    listener = scene.listener()
-    if sighting.half.socket is not None or listener is None:
+    """Of several listeners that share the port, the one that ended at that moment."""
+    if sighting.half.socket is not None or sighting.half is not scene.conversation.server:
         return None
-    if sighting.half is not scene.conversation.server:
+    ended = [_stopped(scene, life, sighting.time_ns) for life in _listeners(scene)]
+    calls = [call for call in ended if call is not None]
+    if len(calls) != 1:
         return None
-    reason = "the listener closed with this connection still in its queue"
-    if ends_during(listener, sighting.time_ns) and listener.closed_by is not None:
-        return _sent(scene, scene.calls[listener.closed_by], sighting, f"RST: {reason}")
-    for call in listener.calls:
-        if call.name == "shutdown" and during(call, sighting.time_ns):
-            return _sent(scene, call, sighting, f"RST: {reason}")
-    return None
+    reason = "RST: the listener closed with this connection still in its queue"
+    return _sent(scene, calls[0], sighting, reason)
+
+
+def _listeners(scene: Scene) -> list[SocketLife]:
+    """The connection's listener, or all those whose it may be."""
+    known = scene.listener()
+    if known is not None:
+        return [known]
+    conversation = scene.conversation
+    began = conversation.sightings[0].time_ns
+    found = scene.matching.listeners.at(conversation.server.sender, began)
+    return [scene.descriptors.sockets[one.socket] for one in found]
+
+
+def _stopped(scene: Scene, listener: SocketLife, time_ns: int) -> Call | None:
+    """The close or shutdown by which a listener ended at that moment."""
+    if ends_during(listener, time_ns) and listener.closed_by is not None:
+        return scene.calls[listener.closed_by]
+    return next((c for c in listener.calls if c.name == "shutdown" and during(c, time_ns)), None)
 
 
 def _accept_queue_full(scene: Scene, sighting: Sighting) -> Cause | None:

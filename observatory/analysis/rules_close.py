@@ -299,8 +299,8 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "was sent.", "shutdown(2)", _no_sockets),
     Rule(
         "close-aborts-queue", _CLOSE, _ok(),
-        "The listener closed while {number} waited in its accept queue, established for their "
-        "clients: each was aborted by RST ({reset}).",
+        "The listener closed with {number} in its accept queue, already established to the "
+        "client: RST ({reset}) aborted each.",
         "Linux inet_csk_listen_stop; UNP 4.5", _aborts_queue),
     Rule(
         "close-linger-zero", _CLOSE, _ok(),
