@@ -22,15 +22,16 @@ READ_NS = 10_000_000
 class Stream:
     """One half's bytes by the calls of its own socket (``sends``) and of the receiver's
     (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
-    the wire shows more bytes than the sends account for. ``shown`` is when which offset had been
-    reached, ``urgent`` the offsets of urgent bytes and when they were announced."""
+    the wire shows more bytes than the sends account for. ``shown_ns[i]`` is when all bytes
+    up to ``half.ends[i]`` had been shown, ``urgent`` maps the offsets of urgent bytes to when
+    they were announced."""
 
     half: Half
     sends: list[tuple[int, int, Call]] = field(default_factory=list)
     reads: dict[int, tuple[int, int]] = field(default_factory=dict)
     read_log: list[tuple[int, int, Call]] = field(default_factory=list)
     missing_sends: bool = False
-    shown: list[tuple[int, int]] = field(default_factory=list)
+    shown_ns: list[int] = field(default_factory=list)
     urgent: dict[int, int] = field(default_factory=dict)
     sent_until: int = 1
     read_until: int = 1
@@ -68,8 +69,8 @@ class Stream:
 
     def shown_by(self, time_ns: int) -> int:
         """The offset up to which the wire had shown bytes without a hole at that time."""
-        index = bisect_right(self.shown, time_ns, key=lambda step: step[0])
-        return self.shown[index - 1][1] if index else 1
+        index = bisect_right(self.shown_ns, time_ns)
+        return self.half.ends[index - 1] if index else 1
 
     def unread_at(self, time_ns: int) -> int:
         """Bytes that had arrived and that no recv had taken."""
@@ -80,7 +81,7 @@ def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
     """Both streams of a conversation (one, when a socket is connected to itself)."""
     halves = (conversation.client, conversation.server)
     streams = {
-        half: Stream(half, shown=_shown(half), urgent=urgent_offsets(half)) for half in halves
+        half: Stream(half, shown_ns=_shown_ns(half), urgent=urgent_offsets(half)) for half in halves
     }
     for half, stream in streams.items():
         _enter_sends(stream, matching.calls_of.get(half, []))
@@ -88,15 +89,15 @@ def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
     return streams
 
 
-def _shown(half: Half) -> list[tuple[int, int]]:
-    """When the wire had shown all bytes up to which offset: (time, offset), both rising."""
-    shown: list[tuple[int, int]] = []
+def _shown_ns(half: Half) -> list[int]:
+    """When the wire had shown the payload up to each carrier's end; it stops at a hole."""
+    shown: list[int] = []
     time_ns, until = 0, 1
     for first, last, carrier in zip(half.starts, half.ends, half.carriers, strict=True):
         if first > until:
             break
         time_ns, until = max(time_ns, carrier.time_ns), last
-        shown.append((time_ns, until))
+        shown.append(time_ns)
     return shown
 
 
