@@ -14,6 +14,11 @@ RUN := $(VENV)/bin/python
 BEHAVIOURS := connect-established connect-refused listen-backlog-overflow fork-concurrent-server
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n)))
 
+# In a tree that belongs to another user, what pytest and Hypothesis remember goes elsewhere.
+ifeq ($(shell [ -w . ] && echo writable),)
+TEST_IN := PYTEST_ADDOPTS="-p no:cacheprovider" HYPOTHESIS_STORAGE_DIRECTORY=$$(mktemp -d)
+endif
+
 help:
 	@echo "make demo    observe four behaviours and print their reports"
 	@echo "make test    run every test"
@@ -22,14 +27,15 @@ help:
 	@echo "make clean   remove what make made"
 
 demo: $(VENV)/package $(VENV)/compiled
-	@$(RUN) -m observatory run $(BEHAVIOURS)
-	@echo
-	@echo "The run files are in captures/. Open one in Wireshark, or read it again with"
-	@echo "  $(VENV)/bin/observatory analyze captures/connect-refused.pcapng"
-	@echo "$(VENV)/bin/observatory list has the other behaviours."
+	@where=captures; mkdir -p captures 2>/dev/null && [ -w captures ] || where=$$(mktemp -d); \
+	$(RUN) -m observatory run $(BEHAVIOURS) -o "$$where" && \
+	printf '%s\n' "" \
+		"The run files are in $$where/. Open one in Wireshark, or read it again with" \
+		"  $(VENV)/bin/observatory analyze $$where/connect-refused.pcapng" \
+		"$(VENV)/bin/observatory list has the other behaviours."
 
 test: setup
-	@$(RUN) -m pytest -q -n $(WORKERS) $(TESTS)
+	@$(TEST_IN) $(RUN) -m pytest -q -n $(WORKERS) $(TESTS)
 
 setup: system-packages $(VENV)/development $(VENV)/compiled
 
@@ -72,8 +78,9 @@ system-packages:
 			"(sudo apt-get install$$missing)"; \
 	fi
 
-# A virtual environment remembers where it was made: one that was copied elsewhere is filled anew.
-ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(CURDIR))
+# A virtual environment remembers where and of which Python it was made: one that was copied
+# elsewhere, or whose Python this user cannot run, is made anew.
+ifneq ($(shell $(RUN) -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null),$(CURDIR))
 .PHONY: $(VENV)/made-in
 endif
 
@@ -86,7 +93,8 @@ $(VENV)/made-in:
 		&& apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } || { \
 		echo "$(PYTHON) cannot make a virtual environment: sudo apt-get install python3-venv"; \
 		exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+		echo "$(VENV) cannot be made here: copy the tree to where you may write"; exit 1; }
 	@rm -f $(VENV)/package $(VENV)/development $(VENV)/compiled
 	@printf '%s' "$(CURDIR)" > $@
 
