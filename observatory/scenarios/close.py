@@ -197,7 +197,6 @@ def close_linger_zero(stage: Stage) -> None:
         causes=(
             sent("data", "send", "client"),
             sent("FIN", "close", "client"),
-            sent("ACK", "recv", "server"),
         ),
         absent=("RST",),
     ),

@@ -101,7 +101,8 @@ def send_nagle(stage: Stage) -> None:
 def send_nodelay(stage: Stage) -> None:
     """UNP 7.9: TCP_NODELAY disables Nagle's algorithm for this socket. More packets, less delay:
     right for a program that writes each message in one call and wants it there soon. The server
-    delays its ACK as before; nobody waits for it.
+    delays its ACK as before and no send() waits for it; only the kernel grows uneasy after some
+    milliseconds and sends the last segment again, a tail loss probe (RFC 8985 7).
     """
 
     def client(actor: Actor) -> None:
