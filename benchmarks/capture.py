@@ -257,17 +257,22 @@ def measure(rates: list[int], seconds: float) -> None:
         f"{os.cpu_count()} processors, busy with {load:.1f} other processes; {seconds:g} s a cell\n"
     )
     print(f"{'contender':26}" + "".join(f"{rate:>10,}" for rate in rates) + "  packets/s asked for")
-    best = {each.name: row(each, rates, seconds) for each in contenders()}
+    results = {each.name: row(each, rates, seconds) for each in contenders()}
     print("\npercent lost of what was sent; ~ with the rate in thousands that the sender reached")
     print("when it was not the one asked for; - not tried after such a loss\n")
-    ours = best["observatory"]
-    for name, rate in best.items():
-        ratio = f"ours is {ours / rate:.1f} times it" if rate else "none of these rates"
-        print(f"{name:26}{rate:>10,.0f} packets/s was the highest without loss; {ratio}")
+    ours = results["observatory"]
+    for name, (best, flawless) in results.items():
+        if flawless:
+            verdict = f"lost nothing at any rate, {best:,.0f} packets/s the highest it met"
+        else:
+            ratio = f"ours took {ours[0] / best:.1f} times that" if best else "none of these rates"
+            verdict = f"lost nothing up to {best:,.0f} packets/s; {ratio}"
+        print(f"{name:26}{verdict}")
 
 
-def row(contender: Contender, rates: list[int], seconds: float) -> float:
-    """Prints one line of the table. The highest rate reached with no loss at it or below."""
+def row(contender: Contender, rates: list[int], seconds: float) -> tuple[float, bool]:
+    """Prints one line of the table. The highest rate that the sender reached before anything was
+    lost, and whether nothing was lost at all."""
     best = 0.0
     lost = 0.0
     flawless = True
@@ -280,11 +285,11 @@ def row(contender: Contender, rates: list[int], seconds: float) -> float:
             sent, got = contender.capture(lambda rate=rate: flood(rate, seconds))
         lost = 100 * max(0, sent.sent - got) / sent.sent
         flawless = flawless and lost == 0
-        best = sent.rate if flawless else best
+        best = max(best, sent.rate) if flawless else best
         reached = "" if sent.rate >= 0.95 * rate else f"~{sent.rate / 1000:.0f}"
         print(f"{f'{lost:.2f}{reached}':>10}", end="", flush=True)
     print()
-    return best
+    return best, flawless
 
 
 def main() -> None:
