@@ -121,7 +121,7 @@ def send_nodelay(stage: Stage) -> None:
 
 @behaviour(
     "send-zero-window",
-    section="2.11",
+    section="7.5",
     title="The receiver's window closes, and probes ask for it",
     summary="The server does not read: its window falls to 0, send() sleeps, and the client's "
     "kernel probes until recv() opens the window again.",
