@@ -30,6 +30,9 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import FrameType
+
+import msgspec
 
 from observatory.errors import UsageError, WriteFailed
 
@@ -45,7 +48,14 @@ _NOT_THE_CALLER = (f"{_PACKAGE}/sources/", f"{_PACKAGE}/lab/", socket.__file__)
 # Where two names have one number, the one that socket calls are documented with.
 _ERRNO_NAMES = {**errno_numbers.errorcode, 95: "EOPNOTSUPP", 11: "EAGAIN", 35: "EDEADLK"}
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # 0.2 µs a record, json 4 µs
+
+
+def _line(record: list[object]) -> bytes:
+    try:
+        return _encode(record) + b"\n"
+    except UnicodeEncodeError:  # a path that is not UTF-8; json escapes it
+        return json.dumps(record, default=str).encode() + b"\n"
 
 
 def open_apart(path: Path | str, flags: int) -> int:
@@ -71,15 +81,19 @@ def open_apart(path: Path | str, flags: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@cache
+def _file_shown(filename: str) -> str:
+    """How a source file is shown in a site; empty for those that are not the caller's."""
+    return "" if filename.startswith(_NOT_THE_CALLER) else filename.rpartition("/")[2]
+
+
 def caller_site() -> tuple[str, int] | None:
     """File name and line of the program's own code that is making a call."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith(_NOT_THE_CALLER):
-            return filename.rpartition("/")[2], frame.f_lineno
-        if frame.f_back is None:
-            return None
+        file = _file_shown(frame.f_code.co_filename)
+        if file:
+            return file, frame.f_lineno
         frame = frame.f_back
     return None
 
@@ -105,7 +119,7 @@ class Journal:
 
     def _write(self, record: list[object]) -> None:
         try:
-            os.write(self._fd, (_encode(record) + "\n").encode())
+            os.write(self._fd, _line(record))
         except OSError as failure:
             raise WriteFailed(
                 f"the journal in {self.folder} cannot be written ({failure.strerror}): "

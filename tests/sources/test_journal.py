@@ -53,6 +53,12 @@ def test_a_failed_call_has_minus_one_and_the_errno_by_name(recorder):
     assert (recorder.last().result, recorder.last().errno) == (-1, "EPIPE")
 
 
+def test_a_path_that_is_no_text_is_kept(recorder):
+    recorder.journal.entered("bind", 4, {"address": "unix:/run/\udcff"})
+
+    assert recorder.last().args == {"address": "unix:/run/\udcff"}
+
+
 def test_the_site_is_the_programs_own_line(recorder):
     recorder.journal.entered("close", 4, {})
 
