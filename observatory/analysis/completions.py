@@ -127,7 +127,7 @@ def _connect(joined: Joined, call: Call) -> list[int]:
         return []
     if call.errno in ARRIVED_ERRORS:
         return _error_from_wire(joined, call)
-    if call.failed and call.errno != "EISCONN":
+    if call.failed or call.args.get("address") == "AF_UNSPEC":
         return []
     return _handshake(joined, call)
 
@@ -135,7 +135,7 @@ def _connect(joined: Joined, call: Call) -> list[int]:
 def _handshake(joined: Joined, call: Call) -> list[int]:
     """The SYN-ACK; in a simultaneous open it comes after the other side's SYN (RFC 9293 3.5)."""
     other = joined.other(call)
-    if other is None or call.errno == "EISCONN":
+    if other is None:
         return []
     answers = [syn for syn in other.syns if syn.kind is Kind.SYN_ACK]
     return _first_before(answers, call) or _first_before(other.syns, call)

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 
 from observatory.analysis.descriptors import RECEIVING
 from observatory.analysis.rule import ANY_CALL, Rule
+from observatory.analysis.rules_bind import BIND_RULES
 from observatory.analysis.rules_close import CLOSE_RULES
+from observatory.analysis.rules_connect import CONNECT_RULES
 from observatory.analysis.rules_data import DATA_RULES
 from observatory.analysis.rules_local import LOCAL_RULES
 from observatory.analysis.rules_open import OPEN_RULES
@@ -25,6 +27,8 @@ from observatory.model import Call, Confidence, Evidence, Explanation
 RULES: tuple[Rule, ...] = (
     *UNANSWERED_RULES,
     *OPEN_RULES,
+    *CONNECT_RULES,
+    *BIND_RULES,
     *PASSIVE_RULES,
     *DATA_RULES,
     *CLOSE_RULES,

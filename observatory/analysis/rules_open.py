@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from observatory.analysis.datagrams import describe_icmp
-from observatory.analysis.matching import local_endpoint, opening_peer
+from observatory.analysis.matching import local_endpoint
 from observatory.analysis.rule import Rule, names
-from observatory.analysis.view import YES, Because, View, counted
-from observatory.model import Call, Endpoint, Protocol, Segment, UnixAddress
+from observatory.analysis.view import Because, View, counted
+from observatory.model import Call, Endpoint, Protocol, Segment
 
 _CONNECT = names("connect")
 
@@ -72,22 +72,6 @@ def _mapped(view: View) -> Because | None:
     if because is None:
         return None
     return Because({**because.facts, "v4": address.on_the_wire()}, segments=because.segments)
-
-
-def _is_udp(view: View) -> Because | None:
-    return YES if view.life and view.life.is_udp else None
-
-
-def _is_unix(view: View) -> Because | None:
-    return YES if isinstance(view.address, UnixAddress) else None
-
-
-def _dissolves(view: View) -> Because | None:
-    return YES if view.call.args.get("address") == "AF_UNSPEC" else None
-
-
-def _dissolves_with_reset(view: View) -> Because | None:
-    return YES if _dissolves(view) and view.sent else None
 
 
 def _reset_answered(view: View) -> Because | None:
@@ -169,47 +153,6 @@ def _interrupted(view: View) -> Because | None:
     return Because(facts, tuple(c.id for c in view.signals), (half.syns[0].id,))
 
 
-def _sent_nothing(view: View) -> Because | None:
-    return None if view.sent or view.completed_by else YES
-
-
-def _no_free_port(view: View) -> Because | None:
-    """No address was wrong: the local end was left to the kernel and it found no port."""
-    life = view.life
-    if view.sent or life is None or not isinstance(view.address, Endpoint):
-        return None
-    bound = [c for c in view.earlier("bind") if c.succeeded]
-    if bound or view.address.port == 0:
-        return None
-    others = [
-        c.id
-        for other in view.joined.descriptors.sockets.values()
-        if other.id != life.id
-        for c in other.calls
-        if c.name == "connect" and c.succeeded and c.args.get("address") == str(view.address)
-    ]
-    if not others:
-        return None
-    return Because({"others": len(others)}, tuple(others[:8]))
-
-
-def _same_connection(view: View) -> Because | None:
-    """The socket is bound, and another one has the connection that this one would make."""
-    life, own, peer = view.life, view.local, view.address
-    if life is None or not isinstance(own, Endpoint) or not isinstance(peer, Endpoint):
-        return None
-    bound = [c for c in view.earlier("bind") if c.succeeded]
-    for other in view.joined.holders.get(own.port, ()) if bound else ():
-        over = other.closed_ns is not None and other.closed_ns < view.call.entered_ns
-        if other is life or over or local_endpoint(other, view.call.entered_ns) != own:
-            continue
-        for call in other.calls:
-            if opening_peer(call) == peer.on_the_wire() and call.entered_ns < view.call.entered_ns:
-                facts = {"own": own, "other": f"c{call.id}"}
-                return Because(facts, (bound[-1].id, call.id))
-    return None
-
-
 def _fast_opened(view: View) -> Because | None:
     option = view.option("TCP_FASTOPEN_CONNECT")
     return Because(calls=(option.id,)) if option and not view.sent else None
@@ -224,26 +167,6 @@ def _opened_unseen(view: View) -> Because | None:
 
 
 OPEN_RULES: tuple[Rule, ...] = (
-    Rule(
-        "connect-dissolved-by-reset", _CONNECT, _ok(),
-        "connect() to AF_UNSPEC dissolved the connection: TCP has no orderly way to do that at "
-        "once, so the kernel aborted it with RST {sent}. The socket can connect again.",
-        "connect(2); Linux net/ipv4/tcp.c tcp_disconnect; UNP 8.11", _dissolves_with_reset),
-    Rule(
-        "connect-dissolved", _CONNECT, _ok(),
-        "connect() to AF_UNSPEC took the peer's address from the socket. Nothing was sent: the "
-        "association is only in this kernel.",
-        "connect(2); UNP 8.11", _dissolves),
-    Rule(
-        "connect-unix", _CONNECT, _ok(),
-        "An AF_UNIX connect puts the caller in the accept queue of the socket bound to that path, "
-        "inside this kernel: no packet is sent.",
-        "unix(7)", _is_unix),
-    Rule(
-        "connect-udp", _CONNECT, _ok(),
-        "connect() on a UDP socket only records the peer {address} (and picks the local "
-        "address): no handshake, nothing was sent. Whether anybody is there is not known yet.",
-        "udp(7); UNP 8.11", _is_udp),
     Rule(
         "connect-self", _CONNECT, _ok(),
         "The socket connected to itself: its SYN {syn} was addressed to its own port {own}, "
@@ -296,19 +219,6 @@ OPEN_RULES: tuple[Rule, ...] = (
         "hard error while the connection is in SYN-SENT.",
         "RFC 1122 4.2.3.9; icmp(7); Linux tcp_v4_err", _icmp_answered),
     Rule(
-        "connect-unix-refused", _CONNECT, _ok("ECONNREFUSED"),
-        "The path {address} is there, but no socket listens behind it: whoever bound it has gone "
-        "and left the file. No packet is involved.",
-        "unix(7); connect(2)", _is_unix),
-    Rule(
-        "connect-unix-missing", _CONNECT, _ok("ENOENT"),
-        "No file has the name {address}: nothing to connect to. No packet is involved.",
-        "unix(7)", _is_unix),
-    Rule(
-        "connect-unix-other", _CONNECT, _ok("EAGAIN", "EPROTOTYPE", "EACCES", "EPERM"),
-        "The kernel refused {address} with {errno} inside this host: no packet is involved.",
-        "unix(7)", _is_unix),
-    Rule(
         "connect-in-progress", _CONNECT, _ok("EINPROGRESS"),
         "The socket is non-blocking (since {by}): connect() sent SYN {sent} and did not wait. "
         "Writability and SO_ERROR will tell how it ended.",
@@ -332,35 +242,6 @@ OPEN_RULES: tuple[Rule, ...] = (
         "{signal} ended the wait, not the attempt: SYN {syn} is out and the kernel goes on with "
         "the handshake.",
         "connect(2); UNP 5.9, 16.4", _interrupted),
-    Rule(
-        "connect-no-route", _CONNECT, _ok("ENETUNREACH", "EHOSTUNREACH"),
-        "This host has no route to {address}: the kernel refused before any SYN. Nothing was sent.",
-        "connect(2); ip(7)", _sent_nothing, by_absence=True),
-    Rule(
-        "connect-same-connection", _CONNECT, _ok("EADDRNOTAVAIL", "EADDRINUSE"),
-        "connect() {other} has made the connection from {own} to {address}; a second one with the "
-        "same four numbers cannot be. Nothing was sent.",
-        "RFC 9293 3.3.1; Linux __inet_check_established; UNP 2.8", _same_connection),
-    Rule(
-        "connect-ports-exhausted", _CONNECT, _ok("EADDRNOTAVAIL"),
-        "Every port of ip_local_port_range was in use towards {address} ({others} connections "
-        "of this run hold some), so the kernel found none for this end. Nothing was sent.",
-        "ip(7) ip_local_port_range; Linux inet_hash_connect", _no_free_port),
-    Rule(
-        "connect-address-not-available", _CONNECT, _ok("EADDRNOTAVAIL"),
-        "The kernel could not give this end an address and port towards {address}. Nothing was "
-        "sent.",
-        "connect(2)", _sent_nothing, by_absence=True),
-    Rule(
-        "connect-address-in-use", _CONNECT, _ok("EADDRINUSE"),
-        "The four-tuple of this socket's own address and {address} is in use. Nothing was sent.",
-        "connect(2)", _sent_nothing, by_absence=True),
-    Rule(
-        "connect-refused-locally", _CONNECT,
-        _ok("EACCES", "EPERM", "EAFNOSUPPORT", "EINVAL", "EOPNOTSUPP", "ENOENT", "ENETDOWN"),
-        "The kernel refused {address} with {errno} before sending anything: the address does "
-        "not fit the socket, or a rule of this host forbids it.",
-        "connect(2)", _sent_nothing, by_absence=True),
     Rule(
         "connect-reset", _CONNECT, _ok("ECONNRESET", "ECONNABORTED"),
         "RST {reset} ended the connection while connect() waited.",
