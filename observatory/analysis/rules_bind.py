@@ -10,6 +10,9 @@ from observatory.model import Call, Endpoint, UnixAddress
 
 _BIND = names("bind")
 
+# How long Linux keeps TIME-WAIT: TCP_TIMEWAIT_LEN (include/net/tcp.h).
+TIME_WAIT_NS = 60_000_000_000
+
 _LOCAL_ONLY = "Nothing was sent: bind() only names this end."
 
 
@@ -43,6 +46,8 @@ def _others_at(view: View) -> list[tuple[SocketLife, Call]]:
     for life in view.joined.holders.get(wanted.port, ()):
         if life is view.life or (life.closed_ns or FOREVER) < view.call.entered_ns:
             continue
+        if view.life is not None and life.type != view.life.type:
+            continue  # TCP and UDP have port numbers of their own each
         own = local_endpoint(life, view.call.entered_ns)
         if own is None or own.port != wanted.on_the_wire().port:
             continue
@@ -90,20 +95,24 @@ def _held_by_child(view: View) -> Because | None:
 
 
 def _time_wait(view: View) -> Because | None:
-    """A connection of this port closed first at this end, and is in TIME-WAIT."""
+    """A connection of this address closed first at this end, and is in TIME-WAIT."""
     wanted = view.address
-    if not isinstance(wanted, Endpoint):
+    if not isinstance(wanted, Endpoint) or view.life is None or not view.life.is_tcp:
         return None
+    wanted = wanted.on_the_wire()
+    at = view.call.entered_ns
     for conversation in reversed(view.joined.at_port.get(wanted.port, ())):
         for half in (conversation.client, conversation.server):
-            same = half.sender.port == wanted.on_the_wire().port
-            fin = half.fins[0] if half.fins else None
-            if not same or fin is None or fin.time_ns > view.call.entered_ns:
-                continue
             other = conversation.opposite(half)
-            closed_first = not other.fins or other.fins[0].id > fin.id
-            if closed_first and not half.resets and not other.resets:
-                return Because({"fin": f"#{fin.id}"}, segments=(fin.id,))
+            if half.sender.port != wanted.port or half.resets or other.resets:
+                continue
+            if not wanted.is_wildcard and half.sender.address != wanted.address:
+                continue
+            if not (half.fins and other.fins and half.fins[0].id < other.fins[0].id):
+                continue
+            if other.fins[0].time_ns <= at < other.fins[-1].time_ns + TIME_WAIT_NS:
+                fin = half.fins[0].id
+                return Because({"fin": f"#{fin}"}, segments=(fin, other.fins[0].id))
     return None
 
 
@@ -182,7 +191,8 @@ BIND_RULES: tuple[Rule, ...] = (
         "RFC 9293 3.6.1; socket(7) SO_REUSEADDR; UNP 2.7, 7.5", _time_wait),
     Rule(
         "bind-in-use-elsewhere", _BIND, _ok("EADDRINUSE"),
-        f"{{address}} is taken, by a socket that this run did not record. {_LOCAL_ONLY}",
+        "{address} is taken, by a socket that this run did not record, or by a connection that is not "
+        f"quite over. {_LOCAL_ONLY}",
         "bind(2)", certain=False),
     Rule(
         "bind-not-available", _BIND, _ok("EADDRNOTAVAIL"),
