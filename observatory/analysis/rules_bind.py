@@ -191,9 +191,8 @@ BIND_RULES: tuple[Rule, ...] = (
         "RFC 9293 3.6.1; socket(7) SO_REUSEADDR; UNP 2.7, 7.5", _time_wait),
     Rule(
         "bind-in-use-elsewhere", _BIND, _ok("EADDRINUSE"),
-        "{address} is taken, by a socket that this run did not record, or by a connection that is not "
-        f"quite over. {_LOCAL_ONLY}",
-        "bind(2)", certain=False),
+        "{address} is taken, by a socket that this run did not record, or by a connection that "
+        f"is not quite over. {_LOCAL_ONLY}", "bind(2)", certain=False),
     Rule(
         "bind-not-available", _BIND, _ok("EADDRNOTAVAIL"),
         f"{{address}} is no address of this host. {_LOCAL_ONLY}",
