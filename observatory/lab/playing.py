@@ -76,7 +76,8 @@ class Stage:
                 os.setpgid(0, self.group)
             stage = os.getppid()
             gate = _only_standard_streams(gate)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in (signal.SIGTERM, signal.SIGHUP):  # the stage's own ends
+                signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             privileges.become(self._person, self._behaviour.keeps_privileges(role))
             kernel.prctl(kernel.PR_SET_NAME, role.encode())

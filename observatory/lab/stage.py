@@ -54,6 +54,7 @@ __all__ = ["OpenStage", "Outcome", "Stage", "open_stage"]
 Opener = Callable[[], Any]
 
 _MESSAGE_SIZE = 1 << 20
+_OBSERVER_DIED = signal.SIGHUP  # sent by the kernel; SIGTERM is the observer's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +183,11 @@ class OpenStage:
 
     def close(self) -> None:
         """End what still plays and remove its files. The capture socket stays the caller's."""
-        self._end()
-        self._control.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._end()
+        finally:
+            self._control.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _raise_told(message: Mapping[str, Any]) -> None:
@@ -248,11 +251,12 @@ def _run_stage(
         if private:
             namespace.enter_private_network()
             namespace.write_settings(behaviour.sysctls)
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)  # unshare() took it back
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, _OBSERVER_DIED)  # unshare() took it back
         if os.getppid() != observer:
             os._exit(1)
         stage = entered = Stage(behaviour, folder, person)
-        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered, observer))
+        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered))
+        signal.signal(_OBSERVER_DIED, lambda *_: _end_without_trace(entered))
         _send_ready(control, opener)
         if control.recv(16) == b"go":
             behaviour.play(stage)
@@ -280,13 +284,18 @@ def _prepare_process() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     signal.signal(signal.SIGCHLD, lambda *_: None)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, _OBSERVER_DIED)
 
 
-def _end_with_actors(stage: Stage, observer: int) -> NoReturn:
+def _end_with_actors(stage: Stage) -> NoReturn:
     stage.end_all()
-    if os.getppid() != observer:  # it was killed, and nobody else is left to tidy up
-        shutil.rmtree(stage.folder.parent, ignore_errors=True)
+    os._exit(1)
+
+
+def _end_without_trace(stage: Stage) -> NoReturn:
+    """The observer was killed, and nobody else is left to remove the play's files."""
+    stage.end_all()
+    shutil.rmtree(stage.folder.parent, ignore_errors=True)
     os._exit(1)
 
 
