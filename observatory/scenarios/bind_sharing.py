@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     summary="The server closed first and starts anew: EADDRINUSE, until SO_REUSEADDR allows it.",
     expects=Expectations(
         calls={
-            "server": "setsockopt ok, bind ok, listen ok, accept4 ok, close ok, close ok, socket ok, "
-            " bind EADDRINUSE, setsockopt ok, bind ok, listen ok, close ok",
+            "server": "setsockopt ok, bind ok, listen ok, accept4 ok, close ok, close ok, "
+            "socket ok, bind EADDRINUSE, setsockopt ok, bind ok, listen ok, close ok",
             "client": "connect ok, recv ok, close ok",
         },
         causes=(sent("FIN", "close", "server"), sent("FIN", "close", "client")),
