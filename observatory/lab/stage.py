@@ -61,14 +61,14 @@ _OBSERVER_DIED = signal.SIGHUP  # sent by the kernel; SIGTERM is the observer's 
 class Outcome:
     """What a play left behind.
 
-    ``failure`` is set when a process of the behaviour failed or the time was up: the calls until
-    then are there nonetheless. ``interrupted`` is True if the user ended it.
+    ``failure`` is set when a process of the behaviour failed or the time was up (ScenarioFailed),
+    or its journal could not be written: the calls until then are there nonetheless. ``interrupted`` is True if the user ended it.
     """
 
     calls: tuple[Call, ...]
     processes: tuple[Process, ...]
     defects: tuple[str, ...]
-    failure: ScenarioFailed | None = None
+    failure: ObservatoryError | None = None
     interrupted: bool = False
 
 
@@ -147,7 +147,7 @@ class OpenStage:
 
         A failure of the behaviour and Ctrl-C are told in the outcome, not raised.
         """
-        failure: ScenarioFailed | None = None
+        failure: ObservatoryError | None = None
         try:
             message = {} if interrupted else self._receive()
             if not interrupted and "ended" not in message and "error" not in message:
@@ -158,7 +158,7 @@ class OpenStage:
         if "error" in message:
             try:
                 _raise_told(message)
-            except ScenarioFailed as told:
+            except ObservatoryError as told:
                 failure = told
         reading = read_journals(self._folder / "journal")
         return Outcome(reading.calls, reading.processes, reading.defects, failure, interrupted)
@@ -263,9 +263,6 @@ def _run_stage(
         message = {"ended": True}
     except ObservatoryError as failure:
         message = {"error": type(failure).__name__, "text": str(failure)}
-    except PermissionError as failure:
-        text = f"opening the capture was refused ({failure.strerror}): run with sudo"
-        message = {"error": PermissionRefused.__name__, "text": text}
     except BaseException:
         text = f"{behaviour.name}: {traceback.format_exc()}"
         message = {"error": ScenarioFailed.__name__, "text": text}
@@ -301,7 +298,12 @@ def _end_without_trace(stage: Stage) -> NoReturn:
 
 def _send_ready(control: socket.socket, opener: Opener | None) -> None:
     message = {"ready": True, "settings": namespace.read_settings(namespace.RELEVANT_SETTINGS)}
-    opened = [] if opener is None else [opener()]
+    try:
+        opened = [] if opener is None else [opener()]
+    except PermissionError as failure:
+        raise PermissionRefused(
+            f"opening the capture was refused ({failure.strerror}): run with sudo"
+        ) from failure
     socket.send_fds(control, [json.dumps(message).encode()], [one.fileno() for one in opened])
     for one in opened:
         one.close()

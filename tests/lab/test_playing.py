@@ -113,6 +113,15 @@ def test_what_the_behaviour_itself_raises_fails_the_play():
     assert "before anything began" in str(performed(play, succeeds=False).failure)
 
 
+def test_a_refusal_in_the_play_is_its_failure_not_the_captures():
+    def play(stage):
+        raise PermissionError(13, "Permission denied")
+
+    failure = performed(play, succeeds=False).failure
+    assert isinstance(failure, ScenarioFailed)
+    assert "capture" not in str(failure)
+
+
 def test_a_play_that_does_not_end_is_ended():
     def part(actor):
         listener = actor.socket()
