@@ -62,7 +62,8 @@ class Outcome:
     """What a play left behind.
 
     ``failure`` is set when a process of the behaviour failed or the time was up (ScenarioFailed),
-    or its journal could not be written: the calls until then are there nonetheless. ``interrupted`` is True if the user ended it.
+    or its journal could not be written: the calls until then are there nonetheless.
+    ``interrupted`` is True if the user ended it.
     """
 
     calls: tuple[Call, ...]
