@@ -7,6 +7,8 @@ wire (tcp_conn_request); so this is counted from the handshakes seen and the acc
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from observatory.analysis.completions import Joined
@@ -41,16 +43,20 @@ def full_for(joined: Joined, conversation: Conversation, time_ns: int) -> FullQu
     return FullQueue(listens[-1], backlog, holds, waiting) if len(waiting) >= holds else None
 
 
-def _waiting(joined: Joined, listener: int, time_ns: int) -> list[Conversation]:
-    """Those that had surely entered the queue and had surely not been taken."""
-    return [
-        conversation
-        for conversation in joined.queued.get(listener, ())
-        if conversation.establishing is not None
-        and conversation.establishing.time_ns <= time_ns
-        and not _taken(joined, conversation, time_ns)
-        and not any(reset.time_ns <= time_ns for reset in conversation.server.resets)
-    ]
+def _waiting(joined: Joined, listener: int, time_ns: int) -> Iterator[Conversation]:
+    """Those that had surely entered the queue and had surely not been taken, newest first. It
+    is first in, first out: older than one that was taken, none is there."""
+    queued = joined.queued.get(listener, [])
+    for index in range(bisect_right(queued, time_ns, key=_entered) - 1, -1, -1):
+        conversation = queued[index]
+        if _taken(joined, conversation, time_ns):
+            return
+        if not any(reset.time_ns <= time_ns for reset in conversation.server.resets):
+            yield conversation
+
+
+def _entered(conversation: Conversation) -> int:
+    return conversation.establishing.time_ns if conversation.establishing else 0
 
 
 def _taken(joined: Joined, conversation: Conversation, time_ns: int) -> bool:
