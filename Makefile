@@ -54,11 +54,10 @@ format: $(VENV)/development
 # A program's path is in fork-exec's, so they are made with a copy and a Python of neutral places.
 SAMPLES ?= --all
 samples: $(VENV)/package
-	@copy=$$(mktemp -d /tmp/samples-XXXXXX) && cp -r observatory "$$copy" && cd "$$copy" && \
+	@copy=$$(mktemp -d /tmp/samples-XXXXXX) && trap 'rm -rf "$$copy"' EXIT && cp -r observatory "$$copy" && cd "$$copy" && \
 	PYTHONPATH="$$("$(CURDIR)/$(RUN)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		/usr/bin/python3 -m observatory run $(SAMPLES) --quiet -o new && \
-	for new in new/*.pcapng; do mv "$$new" "$(CURDIR)/captures/catalogue/"; done; \
-	rm -rf "$$copy"
+	mv new/*.pcapng "$(CURDIR)/captures/catalogue/"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info

@@ -110,7 +110,9 @@ def observe(
     same, and the exception carries a note that says so. Raises UsageError, PermissionRefused,
     CaptureError, ScenarioFailed, WriteFailed, KeyboardInterrupt.
     """
+    from observatory.codec.runfile import write_run
     from observatory.lab.stage import open_stage
+    from observatory.reports.annotations import comments
     from observatory.scenarios.catalogue import find
     from observatory.sources.capture import Capture
     from observatory.sources.ring import LARGEST_FRAME, link_of, open_packet_socket
@@ -138,9 +140,16 @@ def observe(
         except (ObservatoryError, KeyboardInterrupt) as error:
             failure = error
         trace = _trace(before, capture, outcome, ports)
-        analysis = analyze(trace)
+        try:
+            analysis = analyze(trace)
+        except Exception as mistake:
+            # Ours, and no reason to lose what was observed.
+            if writer is not None:
+                writer.finish(write_run(trace))
+                mistake.add_note(f"what was observed is in {writer.path}")
+            raise
         if writer is not None:
-            _finish(writer, trace, analysis)
+            writer.finish(write_run(trace, comments(analysis)))
     where = None if writer is None else writer.path
     if failure is not None:
         if where is not None:
@@ -251,13 +260,6 @@ def _trace(
         frames=tuple(frames),
         defects=(*interrupted, *failed, *outcome.defects, *unread),
     )
-
-
-def _finish(writer: RunWriter, trace: Trace, analysis: Analysis) -> None:
-    from observatory.codec.runfile import write_run
-    from observatory.reports.annotations import comments
-
-    writer.finish(write_run(trace, comments(analysis)))
 
 
 def own_ports(calls: Iterable[Call]) -> frozenset[int]:

@@ -113,6 +113,23 @@ def test_a_failing_behaviour_leaves_what_was_observed(perform: Perform, tmp_path
     assert any("client failed" in defect for defect in trace.defects)
 
 
+def test_a_mistake_in_the_analysis_loses_nothing(
+    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(trace: Trace) -> None:
+        raise ZeroDivisionError("ours")
+
+    perform(converse)
+    monkeypatch.setattr(pipeline, "analyze", mistaken)
+    path = tmp_path / "run.pcapng"
+    with pytest.raises(ZeroDivisionError) as raised:
+        pipeline.observe("made-up", path=path)
+    assert any(str(path) in note for note in raised.value.__notes__)
+    trace = pipeline.load(path)
+    assert trace.defects == ()
+    assert {process.role for process in trace.processes} == {"server", "client"}
+
+
 def test_a_behaviour_that_never_ends_is_ended(perform: Perform, tmp_path: Path) -> None:
     perform(lambda stage: converse(stage, lambda actor: actor.pause(60)), time_limit=0.5)
     path = tmp_path / "run.pcapng"
