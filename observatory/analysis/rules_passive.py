@@ -67,8 +67,12 @@ def _accepted_with(view: View) -> Because | None:
     because = _accepted(view)
     if because is None:
         return None
-    done = view.segment(view.completed_by[0])
-    return Because({**because.facts, "done": f"#{done.id}"}) if done.length else None
+    done, option = view.segment(view.completed_by[0]), view.option("TCP_DEFER_ACCEPT")
+    if not done.length:
+        return None
+    calls = (option.id,) if option is not None and option.args.get("value") else ()
+    told = f" TCP_DEFER_ACCEPT (c{calls[0]}) lets no bare ACK complete it." if calls else ""
+    return Because({**because.facts, "done": f"#{done.id}", "deferred": told}, calls)
 
 
 def _fast_open(view: View) -> Because | None:
@@ -169,7 +173,7 @@ PASSIVE_RULES: tuple[Rule, ...] = (
     Rule(
         "accept-with-data", ACCEPTING, _ok(),
         "The connection from {peer} entered the accept queue with the segment {done}, which "
-        "brought data with its ACK; {waited}.",
+        "brought data with its ACK; {waited}.{deferred}",
         "tcp(7) TCP_DEFER_ACCEPT; RFC 9293 3.10.7.4", _accepted_with),
     Rule(
         "accept", ACCEPTING, _ok(),
