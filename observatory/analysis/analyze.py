@@ -7,6 +7,7 @@ goes over its input once, so the whole grows linearly with calls and segments.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -230,8 +231,8 @@ def _holder(life: SocketLife | None, segment: Segment) -> int | None:
         return None
     if len(life.pids) == 1:
         return life.pids[0]
-    used = [c.pid for c in life.calls if c.entered_ns <= segment.time_ns]
-    return used[-1] if used else life.pids[0]
+    index = bisect_right(life.calls, segment.time_ns, key=lambda call: call.entered_ns)
+    return life.calls[index - 1].pid if index else life.pids[0]
 
 
 def _coverage(

@@ -198,7 +198,7 @@ def _what(sighting: Sighting) -> str:
 
 def _probe(scene: Scene, sighting: Sighting) -> Cause:
     life = scene.life(sighting.half)
-    options = {c.args.get("option") for c in life.calls} if life else set()
+    options = {c.args.get("option") for c in life.named("setsockopt")} if life else set()
     if scene.side(sighting.other).window == 0:
         return Cause(CauseKind.TIMER, "probe of a closed window", scene.by_order())
     confidence = scene.by_order() if "SO_KEEPALIVE" in options else Confidence.LIKELY

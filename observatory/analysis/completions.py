@@ -321,7 +321,8 @@ def _close(joined: Joined, call: Call) -> list[int]:
 
 
 def _lingers(life: SocketLife) -> bool:
-    values = [c.args.get("value") for c in life.calls if c.args.get("option") == "SO_LINGER"]
+    options = (c for c in life.named("setsockopt") if c.args.get("option") == "SO_LINGER")
+    values = [c.args.get("value") for c in options]
     last = values[-1] if values else None
     return isinstance(last, (tuple, list)) and bool(last[0])
 

@@ -9,10 +9,12 @@ so everything said about closing rests on this replay.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
-from observatory.model import Address, Call, Endpoint, Process, UnixAddress, parse_address
+from observatory.analysis.lives import SocketLife as SocketLife
+from observatory.model import Call, Endpoint, Process, UnixAddress, parse_address
 
 SENDING = frozenset({"send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile"})
 RECEIVING = frozenset({"recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv"})
@@ -21,39 +23,8 @@ WAITING = frozenset({"poll", "ppoll", "select", "pselect6"})
 DUPLICATING = frozenset({"dup", "dup2", "dup3"})
 ENDING = frozenset({"exit", "exit_group"})
 
-IP_FAMILIES = frozenset({"AF_INET", "AF_INET6"})
-
-
-@dataclass(slots=True)
-class SocketLife:
-    """One socket while its life is being replayed. Times are ns; ids are call ids."""
-
-    id: int
-    family: str
-    type: str
-    created_by: int | None
-    created_ns: int
-    calls: list[Call] = field(default_factory=list)
-    holders: set[tuple[int, int]] = field(default_factory=set)
-    pids: list[int] = field(default_factory=list)
-    listener: int | None = None
-    closed_by: int | None = None
-    closed_ns: int | None = None
-    close_end_ns: int | None = None
-    local: Address | None = None
-    peer: Address | None = None
-
-    @property
-    def is_tcp(self) -> bool:
-        return self.family in IP_FAMILIES and self.type == "SOCK_STREAM"
-
-    @property
-    def is_udp(self) -> bool:
-        return self.family in IP_FAMILIES and self.type == "SOCK_DGRAM"
-
-    @property
-    def is_unix(self) -> bool:
-        return self.family == "AF_UNIX"
+# Of the processes that hold a socket no more than these are told.
+MOST_TOLD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +32,9 @@ class Descriptors:
     """The replay's result.
 
     ``sockets`` by id; ``used`` maps a call to the socket of its descriptor, ``made`` to the
-    sockets it created, ``ended`` to those whose last name it gave up, ``left`` to the processes
-    that still had a name of the socket when it gave up one. ``waited`` maps poll and select to
-    {descriptor: socket}.
+    sockets it created, ``ended`` to those whose last name it gave up, ``left`` to processes
+    that still had a name of the socket when it gave up one (no more than ``MOST_TOLD`` + 1).
+    ``waited`` maps poll and select to {descriptor: socket}.
     """
 
     sockets: Mapping[int, SocketLife]
@@ -94,8 +65,8 @@ def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
 def ends_sending(life: SocketLife) -> int | None:
     """The call that ended a socket's sending direction: the first shutdown for writing, or what
     gave up its last descriptor (shutdown(2), close(2))."""
-    for call in life.calls:
-        if call.name == "shutdown" and not call.failed and call.args.get("how") != "SHUT_RD":
+    for call in life.named("shutdown"):
+        if not call.failed and call.args.get("how") != "SHUT_RD":
             return call.id
     return life.closed_by
 
@@ -140,7 +111,7 @@ class _Tables:
 
     def name(self, pid: int, fd: int, life: SocketLife) -> None:
         self._names.setdefault(pid, {})[fd] = life
-        life.holders.add((pid, fd))
+        life.holders[(pid, fd)] = None
         if pid not in life.pids:
             life.pids.append(pid)
 
@@ -171,10 +142,11 @@ class _Tables:
         self._close_on_exec.get(pid, set()).discard(fd)
         if life is None:
             return
-        life.holders.discard((pid, fd))
+        life.holders.pop((pid, fd), None)
         if life.holders:
             if call:
-                self.left[call.id] = tuple(sorted({holder for holder, _ in life.holders}))
+                some = islice(life.holders, MOST_TOLD + 1)
+                self.left[call.id] = tuple(sorted({holder for holder, _ in some}))
             return
         life.closed_ns = call.entered_ns if call else None
         life.close_end_ns = call.returned_ns if call else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from observatory.analysis.descriptors import ACCEPTING, SENDING, Descriptors, SocketLife
 from observatory.analysis.doubts import merged_lives
@@ -93,13 +94,14 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
 
 
 def _listening(life: SocketLife) -> Listening | None:
-    listen = next((c for c in life.calls if c.name == "listen" and not c.failed), None)
+    listen = next((c for c in life.named("listen") if not c.failed), None)
     if listen is None or not life.is_tcp:
         return None
     endpoint = local_endpoint(life, FOREVER)
     if endpoint is None:
         return None
-    only_v6 = any(c.args.get("option") == "IPV6_V6ONLY" and c.args.get("value") for c in life.calls)
+    options = life.named("setsockopt")
+    only_v6 = any(c.args.get("option") == "IPV6_V6ONLY" and c.args.get("value") for c in options)
     until = life.close_end_ns or life.closed_ns or FOREVER
     dual = endpoint.address == "::" and not only_v6
     return Listening(life.id, endpoint, dual, listen.entered_ns, until)
@@ -113,14 +115,13 @@ def _covers(one: Listening, address: str) -> bool:
 
 def local_endpoint(life: SocketLife, before_ns: int) -> Endpoint | None:
     """The socket's own endpoint as its calls told it up to a time, as packets show it."""
-    found = None
-    for call in life.calls:
-        if call.entered_ns > before_ns:
-            break
-        told = _told_local(life, call)
-        if isinstance(told, Endpoint) and told.port:
-            found = told.on_the_wire()
-    return found
+    told = life.told
+    for call in life.calls[told.calls :]:
+        address = _told_local(life, call)
+        if isinstance(address, Endpoint) and address.port:
+            told.tell(call.entered_ns, address.on_the_wire())
+    told.calls = len(life.calls)
+    return told.at(before_ns)
 
 
 def _told_local(life: SocketLife, call: Call) -> object:
@@ -139,7 +140,6 @@ class _Opens:
     def __init__(self, wire: Wire) -> None:
         self._by_ports: dict[tuple[int, int], list[Sighting]] = {}
         self._by_port: dict[int, list[Sighting]] = {}
-        self._times: dict[int, list[int]] = {}
         self._taken: set[int] = set()
         for conversation in wire.conversations:
             for half in {conversation.client, conversation.server}:
@@ -148,9 +148,8 @@ class _Opens:
                     ports = (syn.segment.src.port, syn.segment.dst.port)
                     self._by_ports.setdefault(ports, []).append(syn)
                     self._by_port.setdefault(ports[1], []).append(syn)
-        for port, syns in self._by_port.items():
+        for syns in self._by_port.values():
             syns.sort(key=lambda s: s.time_ns)
-            self._times[port] = [s.time_ns for s in syns]
 
     def take(
         self, call: Call, local: Endpoint | None, peer: Endpoint, *, deferred: bool = False
@@ -161,12 +160,13 @@ class _Opens:
         if local is not None:
             candidates = self._by_ports.get((local.port, peer.port), [])
         else:
-            begin = bisect_left(self._times.get(peer.port, []), first)
-            candidates = self._by_port.get(peer.port, [])[begin:]
-        for syn in candidates:
+            candidates = self._by_port.get(peer.port, [])
+        begin = bisect_left(candidates, first, key=lambda syn: syn.time_ns)
+        for index in range(begin, len(candidates)):
+            syn = candidates[index]
             if syn.time_ns > last:
                 break
-            if syn.time_ns < first or syn.id in self._taken:
+            if syn.id in self._taken:
                 continue
             if _agrees(peer, syn.segment.dst) and (not local or _agrees(local, syn.segment.src)):
                 self._taken.add(syn.id)
@@ -187,11 +187,8 @@ class _Answers:
         """Those that the accept may have returned, oldest first; the oldest is used up."""
         waiting = self._by_flow.get((client, server), [])
         by_ns = (accept.returned_ns or FOREVER) + SLACK_NS
-        found = [
-            conversation
-            for conversation in waiting
-            if conversation.sightings[0].time_ns <= by_ns and _may_return(accept, conversation)
-        ]
+        begun = takewhile(lambda c: c.sightings[0].time_ns <= by_ns, waiting)
+        found = [conversation for conversation in begun if _may_return(accept, conversation)]
         if found:
             waiting.remove(found[0])
         return found
@@ -256,8 +253,7 @@ def _inside(call: Call, syn: Sighting) -> bool:
 def _may_defer(life: SocketLife, call: Call) -> bool:
     """With TCP_FASTOPEN_CONNECT connect() may return without sending (tcp(7))."""
     return call.name == "connect" and any(
-        c.args.get("option") == "TCP_FASTOPEN_CONNECT" and c.name == "setsockopt"
-        for c in life.calls
+        c.args.get("option") == "TCP_FASTOPEN_CONNECT" for c in life.named("setsockopt")
     )
 
 
@@ -265,7 +261,7 @@ def _opener(life: SocketLife, call: Call, syn: Sighting) -> Call:
     """The call that sent the SYN: one with data was sent by a send, after a deferred connect."""
     if call.name != "connect" or not syn.segment.length:
         return call
-    sends = (c for c in life.calls if c.name in SENDING and c.entered_ns > call.entered_ns)
+    sends = (c for c in life.named(*SENDING) if c.entered_ns > call.entered_ns)
     return next(sends, call)
 
 
@@ -340,8 +336,8 @@ def _defer(conversation: Conversation, lives: Mapping[int, SocketLife]) -> None:
         or done is None
         or not any(
             c.args.get("option") == "TCP_DEFER_ACCEPT" and c.args.get("value") and c.succeeded
-            for c in listener.calls
-            if c.name == "setsockopt" and c.entered_ns <= done.time_ns
+            for c in listener.named("setsockopt")
+            if c.entered_ns <= done.time_ns
         )
     ):
         return

@@ -173,7 +173,7 @@ def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
     life = scene.life(half)
     if life is None or not _is_active(sighting, arrival):
         return None
-    options = {call.args.get("option") for call in life.calls}
+    options = {call.args.get("option") for call in life.named("setsockopt")}
     last = scene.side(half).last
     silent = last is not None and (arrival is None or arrival.id < last.id)
     if silent and options & {"SO_KEEPALIVE", "TCP_USER_TIMEOUT"}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observatory.analysis.descriptors import ENDING, SocketLife
+from observatory.analysis.descriptors import ENDING, MOST_TOLD, RECEIVING, SENDING, SocketLife
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.view import YES, Because, View, counted, ids
@@ -55,7 +55,7 @@ def _aborts_linger(view: View) -> Because | None:
 def _aborts_queue(view: View) -> Because | None:
     """A listener closed while completed connections waited in its queue."""
     resets, life = _with_flag(view, "R"), view.life
-    if not resets or life is None or not any(c.name == "listen" for c in life.calls):
+    if not resets or life is None or not life.named("listen"):
         return None
     return Because({"reset": ids(resets), "number": counted(len(resets), "connection")})
 
@@ -101,7 +101,8 @@ def _still_held(view: View) -> Because | None:
     names_left = (
         "this process" if pid == view.call.pid else view.joined.who(pid) for pid in holders
     )
-    where = "in " + " and ".join(names_left)
+    told = list(names_left)
+    where = "in " + " and ".join([*told[:MOST_TOLD], *(["others"] if told[MOST_TOLD:] else [])])
     ender = life.closed_by
     calls = (ender,) if ender is not None and (life.closed_ns or 0) >= at else ()
     later = f"; c{ender} will end it" if calls else ""
@@ -147,7 +148,7 @@ def _failed_before(view: View) -> Because | None:
     """The attempt to connect was over, or the kernel had given the connection up."""
     before = [
         c
-        for c in (view.life.calls if view.life else ())
+        for c in (view.life.named("connect", *SENDING, *RECEIVING) if view.life else ())
         if c.entered_ns < view.call.entered_ns and (c.name == "connect" or c.errno == "ETIMEDOUT")
     ]
     if not before or before[-1].errno not in FATAL_ERRORS:
@@ -158,7 +159,7 @@ def _failed_before(view: View) -> Because | None:
 
 def _listener(view: View) -> Because | None:
     life = view.life
-    return YES if life and any(c.name == "listen" and c.succeeded for c in life.calls) else None
+    return YES if life and any(c.succeeded for c in life.named("listen")) else None
 
 
 def _unconnected(view: View) -> Because | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
@@ -250,11 +252,8 @@ def _no_room(view: View) -> Because | None:
     if half is None:
         return Because({"why": why, "peer": ""}, calls)
     other = view.other
-    closed = [
-        s.id
-        for s in (view.conversation.between(0, _returned(view)) if view.conversation else ())
-        if s.half is other and s.ack is not None
-    ][-1:]
+    before = view.conversation.before(_returned(view)) if view.conversation else ()
+    closed = list(islice((s.id for s in before if s.half is other and s.ack is not None), 1))
     window = view.segment(closed[0]).window if closed else None
     told = f" The peer's last window was {window} (#{closed[0]})." if closed else ""
     return Because({"why": why, "peer": told}, calls, tuple(closed))

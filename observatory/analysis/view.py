@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -98,12 +99,9 @@ class View:
         life = self.life
         if life is None:
             return []
-        wanted = frozenset(names)
-        return [
-            c
-            for c in life.calls
-            if c.name in wanted and c.id != self.call.id and c.entered_ns <= self.call.entered_ns
-        ]
+        found = life.named(*names)
+        until = bisect_right(found, self.call.entered_ns, key=lambda c: c.entered_ns)
+        return [c for c in found[:until] if c.id != self.call.id]
 
     @property
     def signals(self) -> list[Call]:
@@ -132,12 +130,14 @@ class View:
     def nonblocking(self) -> Call | None:
         """The call that made the socket non-blocking, if it is."""
         life = self.life
-        current: Call | None = None
-        for call in life.calls if life else ():
+        if life is None:
+            return None
+        first = life.calls[0]
+        made_so = first.id == life.created_by and _asks_nonblocking(first)
+        current = first if made_so else None
+        for call in life.named("ioctl", "fcntl"):
             if call.entered_ns > self.call.entered_ns:
                 break
-            if call.name in ("socket", "accept4") and _asks_nonblocking(call):
-                current = call
             if call.name == "ioctl" and call.args.get("request") == "FIONBIO":
                 current = call if call.args.get("value") else None
             if call.name == "fcntl" and call.args.get("command") == "F_SETFL":

@@ -9,7 +9,7 @@ bytes of that space for the first time.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -131,6 +131,11 @@ class Conversation:
         begin = bisect_left(self.sightings, first_ns, key=lambda s: s.time_ns)
         end = bisect_right(self.sightings, last_ns, key=lambda s: s.time_ns)
         return self.sightings[begin:end]
+
+    def before(self, time_ns: int) -> Iterator[Sighting]:
+        """The segments up to a moment, newest first."""
+        end = bisect_right(self.sightings, time_ns, key=lambda s: s.time_ns)
+        return (self.sightings[index] for index in range(end - 1, -1, -1))
 
     @property
     def handshake_done(self) -> bool:

@@ -1,0 +1,75 @@
+"""One socket and what was called on it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from observatory.model import Address, Call, Endpoint
+
+IP_FAMILIES = frozenset({"AF_INET", "AF_INET6"})
+
+
+@dataclass(slots=True)
+class Told:
+    """A socket's own endpoint as its calls told it, at each change; ``calls`` of them are read."""
+
+    times: list[int] = field(default_factory=list)
+    endpoints: list[Endpoint] = field(default_factory=list)
+    calls: int = 0
+
+    def tell(self, time_ns: int, endpoint: Endpoint) -> None:
+        if not self.endpoints or self.endpoints[-1] != endpoint:
+            self.times.append(time_ns)
+            self.endpoints.append(endpoint)
+
+    def at(self, time_ns: int) -> Endpoint | None:
+        """What was told last up to a time."""
+        index = bisect_right(self.times, time_ns)
+        return self.endpoints[index - 1] if index else None
+
+
+@dataclass(slots=True)
+class SocketLife:
+    """One socket while its life is being replayed. Times are ns; ids are call ids."""
+
+    id: int
+    family: str
+    type: str
+    created_by: int | None
+    created_ns: int
+    calls: list[Call] = field(default_factory=list)
+    holders: dict[tuple[int, int], None] = field(default_factory=dict)
+    pids: list[int] = field(default_factory=list)
+    listener: int | None = None
+    closed_by: int | None = None
+    closed_ns: int | None = None
+    close_end_ns: int | None = None
+    local: Address | None = None
+    peer: Address | None = None
+    told: Told = field(default_factory=Told, repr=False)
+    _named: dict[str, list[Call]] = field(default_factory=dict, repr=False)
+    _indexed: int = 0
+
+    def named(self, *names: str) -> list[Call]:
+        """Its calls of these names, oldest first. A socket may have very many calls of another
+        name: nobody who asks for the few should go over the many."""
+        for call in self.calls[self._indexed :]:
+            self._named.setdefault(call.name, []).append(call)
+        self._indexed = len(self.calls)
+        if len(names) == 1:
+            return self._named.get(names[0], [])
+        found = [call for name in names for call in self._named.get(name, ())]
+        return sorted(found, key=lambda call: call.entered_ns)
+
+    @property
+    def is_tcp(self) -> bool:
+        return self.family in IP_FAMILIES and self.type == "SOCK_STREAM"
+
+    @property
+    def is_udp(self) -> bool:
+        return self.family in IP_FAMILIES and self.type == "SOCK_DGRAM"
+
+    @property
+    def is_unix(self) -> bool:
+        return self.family == "AF_UNIX"
