@@ -2,10 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+
 from observatory.analysis import analyze
+from observatory.model import CauseKind
+from observatory.scenarios.catalogue import Behaviour, catalogue
 from observatory.scenarios.expectations import Expectations, answered, sent, timed
 from tests.plays import read_play
 from tests.scenarios.fulfilment import unfulfilled
+
+SEGMENTS = {"SYN", "SYN-ACK", "data", "FIN", "RST", "ACK", "UDP", "ICMP", "any"}
 
 REFUSED = """
 client socket(AF_INET, SOCK_STREAM, 0) = 3
@@ -49,3 +55,12 @@ def test_what_is_not_explained_is_told() -> None:
     play = read_play("client socket(AF_INET, SOCK_STREAM, 0) = -1 EXDEV\nexpect:\nall explained\n")
     (told,) = unfulfilled(Expectations(), analyze(play.trace))
     assert "socket is not explained" in told
+
+
+@pytest.mark.parametrize("behaviour", catalogue().values(), ids=lambda behaviour: behaviour.name)
+def test_a_promise_names_segments_and_causes_that_there_are(behaviour: Behaviour) -> None:
+    expects = behaviour.expects
+    assert {fact.segment for fact in expects.causes} | set(expects.absent) <= SEGMENTS
+    assert {fact.kind for fact in expects.causes} <= {kind.value for kind in CauseKind}
+    for role in expects.calls:
+        assert expects.outcomes(role)
