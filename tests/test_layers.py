@@ -30,8 +30,6 @@ ALLOWED = {
     # The public functions, which hand on to the pipeline when they are called.
     "__init__": {"pipeline"} | BASE,
 }
-# The registry, a table of plain values, says what a behaviour asks of its stage.
-REGISTRY = {"lab": "observatory.scenarios.catalogue"}
 # What observes: a clock, a socket, a file, another program.
 OBSERVING = {
     "time",
@@ -64,8 +62,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def layers_imported(path: Path) -> set[str]:
-    registry = REGISTRY.get(layer_of(path), "nothing")
-    parts = [name.split(".") for name in imports(path) if not name.startswith(registry)]
+    parts = [name.split(".") for name in imports(path)]
     names = {part[1] for part in parts if part[0] == "observatory" and len(part) > 1}
     return {"version" if name == "__version__" else name for name in names}
 

@@ -10,10 +10,10 @@ import pytest
 from observatory import pipeline
 from observatory.errors import CaptureError, ScenarioFailed, UsageError, WriteFailed
 from observatory.lab.actor import Actor
+from observatory.lab.behaviour import Behaviour
 from observatory.lab.stage import Stage
 from observatory.model import Call, Endpoint, Trace, UnixAddress
 from observatory.scenarios import catalogue
-from observatory.scenarios.catalogue import Behaviour
 
 Play = Callable[[Stage], None]
 Perform = Callable[..., None]

@@ -19,8 +19,8 @@ from observatory.cli.terminal import display, write_text
 
 if TYPE_CHECKING:
     from observatory.doctor import Finding
+    from observatory.lab.behaviour import Behaviour
     from observatory.pipeline import Checked
-    from observatory.scenarios.catalogue import Behaviour
 
 Command = Callable[[argparse.Namespace], int]
 

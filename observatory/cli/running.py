@@ -15,7 +15,7 @@ from observatory.cli.terminal import Display, Progress, display, say, write_text
 from observatory.errors import UsageError
 
 if TYPE_CHECKING:
-    from observatory.scenarios.catalogue import Behaviour
+    from observatory.lab.behaviour import Behaviour
 
 SIDE_BY_SIDE = 4
 """Runs at once. Most of a behaviour's time is waiting, so more than there are processors."""

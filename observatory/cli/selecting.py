@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from observatory.errors import UsageError
 
 if TYPE_CHECKING:
-    from observatory.scenarios.catalogue import Behaviour
+    from observatory.lab.behaviour import Behaviour
 
 
 SECTIONS = {

@@ -15,8 +15,8 @@ from typing import NoReturn
 from observatory.errors import ScenarioFailed
 from observatory.lab import kernel, privileges
 from observatory.lab.actor import FAILED, Actor, Part, note_end, play_part, tell_failure
+from observatory.lab.behaviour import Behaviour
 from observatory.lab.board import Board
-from observatory.scenarios.catalogue import Behaviour
 from observatory.sources.journal import FIRST_DESCRIPTOR, Journal
 
 _LOOK_AGAIN_S = 0.0005

@@ -44,9 +44,9 @@ from typing import Any, NoReturn
 import observatory.errors
 from observatory.errors import ObservatoryError, PermissionRefused, ScenarioFailed, UsageError
 from observatory.lab import kernel, namespace, privileges
+from observatory.lab.behaviour import Behaviour
 from observatory.lab.playing import Stage
 from observatory.model import Call, Process
-from observatory.scenarios.catalogue import Behaviour
 from observatory.sources.journal_reader import Reading, read_journals
 
 __all__ = ["OpenStage", "Outcome", "Stage", "open_stage"]
@@ -313,34 +313,3 @@ def _send_ready(control: socket.socket, opener: Opener | None) -> None:
 def _send(control: socket.socket, message: Mapping[str, Any]) -> None:
     with suppress(OSError):
         control.send(json.dumps(message).encode()[:_MESSAGE_SIZE])
-
-
-def main() -> None:
-    """``python -m observatory.lab.stage NAME``: run a behaviour and print what was journaled."""
-    from observatory.scenarios.catalogue import find
-
-    with open_stage(find(sys.argv[1])) as stage:
-        stage.go()
-        outcome = stage.wait()
-    roles = {process.pid: process.role for process in outcome.processes}
-    start = outcome.calls[0].entered_ns if outcome.calls else 0
-    for call in outcome.calls:
-        args = ", ".join(f"{name}={value}" for name, value in call.args.items())
-        took = (
-            "…" if call.returned_ns is None else f"{(call.returned_ns - call.entered_ns) // 1000}"
-        )
-        print(
-            f"{(call.entered_ns - start) // 1000:>9} {roles[call.pid]:<10} #{call.id:<3}"
-            f" fd={call.fd} {call.name}({args}) = {call.result} {call.errno or ''}"
-            f" [{took} µs] {call.local or ''} > {call.peer or ''}  {call.site or ''}"
-        )
-    for process in outcome.processes:
-        print(process)
-    for defect in outcome.defects:
-        print("defect:", defect)
-    if outcome.failure is not None:
-        sys.exit(str(outcome.failure))
-
-
-if __name__ == "__main__":
-    main()

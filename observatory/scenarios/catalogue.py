@@ -11,59 +11,14 @@ A behaviour is a function that takes a Stage and lets actors play on it::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from observatory.errors import UsageError
-
-if TYPE_CHECKING:
-    from observatory.lab.stage import Stage
-
-Play = Callable[["Stage"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """One behaviour of the catalogue.
-
-    ``section`` is the section of UNP volume 1. ``sysctls`` (name to value) are set in the private
-    namespace before the play. ``privileged`` lets actors keep CAP_NET_RAW and CAP_NET_ADMIN: all
-    (True), or those whose roles are named. ``needs_private`` is why it cannot be observed on the
-    host's own loopback, empty if it can. ``time_limit`` is in seconds. ``expects`` is for tests
-    only. ``slow`` marks those that wait for the kernel's own timers of seconds.
-    """
-
-    name: str
-    section: str
-    title: str
-    summary: str
-    play: Play
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    privileged: bool | tuple[str, ...] = False
-    needs_private: str = ""
-    time_limit: float = 30.0
-    slow: bool = False
-    expects: Any = None
-
-    @property
-    def host_refusal(self) -> str:
-        """Why it refuses to run on the host's own network; empty if it does not."""
-        if self.needs_private:
-            return self.needs_private
-        if self.sysctls:
-            return "it sets " + ", ".join(f"{name}={self.sysctls[name]}" for name in self.sysctls)
-        return ""
-
-    def keeps_privileges(self, role: str) -> bool:
-        """True if the actor ``role`` (or its forked children) crafts packets or repairs TCP."""
-        if isinstance(self.privileged, bool):
-            return self.privileged
-        return role in self.privileged
-
+from observatory.lab.behaviour import Behaviour, Play
 
 _REGISTERED: dict[str, Behaviour] = {}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from observatory.errors import PermissionRefused
+from observatory.lab.behaviour import Behaviour
 from observatory.lab.stage import open_stage
-from observatory.scenarios.catalogue import Behaviour
 
 
 def behaviour(play, **changes):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from observatory.errors import CaptureError, PermissionRefused, UsageError
-from observatory.lab import stage as stage_module
 from observatory.lab.stage import open_stage
 from tests.lab.plays import behaviour, named, performed, roles
 
@@ -263,15 +262,3 @@ def test_through_sudo_the_actors_are_the_user_who_typed_it(monkeypatch):
         stage.play(client=client)
 
     assert roles(performed(play))["client"].status == 1
-
-
-def test_the_debugging_command_prints_the_calls(monkeypatch, capsys):
-    opened(behaviour(say_hello)).close()
-    monkeypatch.setattr("observatory.scenarios.catalogue.find", lambda name: behaviour(say_hello))
-    monkeypatch.setattr(sys, "argv", ["stage", "a-play"])
-
-    stage_module.main()
-
-    printed = capsys.readouterr().out
-    assert "sendto(length=5, flags=0, address=127.0.0.1:9) = 5" in printed
-    assert "client" in printed

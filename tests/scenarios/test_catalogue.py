@@ -5,7 +5,8 @@ import inspect
 import pytest
 
 import observatory
-from observatory.scenarios.catalogue import Behaviour, catalogue, find
+from observatory.lab.behaviour import Behaviour
+from observatory.scenarios.catalogue import catalogue, find
 from observatory.scenarios.expectations import Expectations
 from tests.scenarios.fulfilment import unfulfilled
 
