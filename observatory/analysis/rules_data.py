@@ -8,11 +8,12 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
-from observatory.analysis.holding import why_held
+from observatory.analysis.holding import scaled_window, why_held
 from observatory.analysis.rule import Rule
 from observatory.analysis.streams import Stream
 from observatory.analysis.view import YES, Because, View, counted, ids
-from observatory.model import Call, CauseKind, Protocol
+from observatory.analysis.wire import Half
+from observatory.model import Call, CauseKind, Protocol, Segment
 
 
 def _ok(*outcomes: str) -> frozenset[str]:
@@ -242,6 +243,13 @@ def _icmp_came(view: View) -> Because | None:
     return Because(facts, segments=(quoted,) if quoted else ())
 
 
+def _last_window(half: Half, other: Half, segment: Segment) -> str:
+    window = scaled_window(other, half, segment)
+    if window is None:
+        return ""
+    return f" The peer's last window was {counted(window, 'byte')} (#{segment.id})."
+
+
 def _no_room(view: View) -> Because | None:
     by, half = view.nonblocking, view.half
     asked = "MSG_DONTWAIT" in _flags(view)
@@ -254,8 +262,7 @@ def _no_room(view: View) -> Because | None:
     other = view.other
     before = view.conversation.before(_returned(view)) if view.conversation else ()
     closed = list(islice((s.id for s in before if s.half is other and s.ack is not None), 1))
-    window = view.segment(closed[0]).window if closed else None
-    told = f" The peer's last window was {window} (#{closed[0]})." if closed else ""
+    told = _last_window(half, other, view.segment(closed[0])) if closed and other else ""
     return Because({"why": why, "peer": told}, calls, tuple(closed))
 
 
