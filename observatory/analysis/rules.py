@@ -16,10 +16,11 @@ from observatory.analysis.rule import ANY_CALL, Rule
 from observatory.analysis.rules_bind import BIND_RULES
 from observatory.analysis.rules_close import CLOSE_RULES
 from observatory.analysis.rules_connect import CONNECT_RULES
-from observatory.analysis.rules_data import DATA_RULES
 from observatory.analysis.rules_local import LOCAL_RULES
 from observatory.analysis.rules_open import OPEN_RULES
 from observatory.analysis.rules_passive import PASSIVE_RULES
+from observatory.analysis.rules_receive import RECEIVE_RULES
+from observatory.analysis.rules_send import SEND_RULES
 from observatory.analysis.rules_unanswered import UNANSWERED_RULES
 from observatory.analysis.view import View, conclude
 from observatory.model import Call, Confidence, Evidence, Explanation
@@ -30,7 +31,8 @@ RULES: tuple[Rule, ...] = (
     *CONNECT_RULES,
     *BIND_RULES,
     *PASSIVE_RULES,
-    *DATA_RULES,
+    *SEND_RULES,
+    *RECEIVE_RULES,
     *CLOSE_RULES,
     *LOCAL_RULES,
 )

@@ -1,0 +1,368 @@
+"""Rules for sending: what a send() put on the wire, when, and why it could not."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from observatory.analysis.causes import HELD_BACK_NS
+from observatory.analysis.completions import BLOCKED_NS
+from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.holding import scaled_window, why_held
+from observatory.analysis.rule import Rule
+from observatory.analysis.rules_transfer import (
+    flags,
+    icmp_came,
+    no_peer,
+    ok,
+    reset_came,
+    returned,
+    timed_out,
+    timed_wait,
+    unix,
+)
+from observatory.analysis.view import YES, Because, View, counted, ids
+from observatory.analysis.wire import Half
+from observatory.model import Call, CauseKind, Segment
+
+
+def _udp(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and life.is_udp else None
+
+
+def _udp_sent(view: View) -> Because | None:
+    return _udp(view) if view.sent else None
+
+
+def _udp_answered_by_icmp(view: View) -> Because | None:
+    """The datagram drew an ICMP error, which the next call will report."""
+    life = view.life
+    if life is None or not life.is_udp:
+        return None
+    errors = [e for e in view.joined.mail.errors.get(life.id, ()) if _quotes(view, e.id)]
+    if not errors:
+        return None
+    facts = {"icmp": f"#{errors[0].id}", "says": describe_icmp(errors[0])}
+    return Because(facts, segments=(errors[0].id,))
+
+
+def _quotes(view: View, icmp: int) -> bool:
+    return view.joined.mail.quotes.get(icmp) in view.sent
+
+
+def _raw(view: View) -> Because | None:
+    life = view.life
+    if life is None or not (life.type == "SOCK_RAW" or life.family == "AF_PACKET"):
+        return None
+    drawn = _resets_drawn(view)
+    told = f" It drew RST {ids(drawn)}." if drawn else ""
+    return Because({"drew": told}, segments=tuple(drawn))
+
+
+def _resets_drawn(view: View) -> list[int]:
+    """The RSTs that answered what this call sent."""
+    sightings = [view.joined.wire.sightings.get(number) for number in view.sent]
+    answers = [reset for s in sightings if s for reset in s.other.resets]
+    return [r.id for r in answers if view.causes[r.id].segment in view.sent]
+
+
+def _fast_open(view: View) -> Because | None:
+    if "MSG_FASTOPEN" not in flags(view) or not view.sent:
+        return None
+    syn = view.segment(view.sent[0])
+    told = (
+        f"its SYN #{syn.id} carried {syn.length} bytes"
+        if syn.length
+        else f"with no cookie in store, SYN #{syn.id} only asked for one and the data came later"
+    )
+    return Because({"told": told})
+
+
+def _drew_reset(view: View) -> Because | None:
+    """The bytes were accepted, sent, and answered by RST."""
+    other = view.other
+    if other is None:
+        return None
+    carried = set(view.sent) | set(view.retransmitted)
+    for reset in other.resets:
+        cause = view.causes[reset.id]
+        if cause.kind is CauseKind.REPLY and cause.segment in carried:
+            closer = _closer(view)
+            why = (
+                f"the peer's socket is gone because {closer.name}() c{closer.id} had closed it"
+                if closer
+                else cause.reason.removeprefix("RST: ")
+            )
+            facts = {"reset": f"#{reset.id}", "why": why}
+            return Because(facts, (closer.id,) if closer else (), (reset.id,))
+    return None
+
+
+def _closer(view: View) -> Call | None:
+    """The call that ended the peer's socket, where it was recorded."""
+    other = view.other
+    life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
+    if life is None or life.closed_by is None:
+        return None
+    return next((c for c in life.calls if c.id == life.closed_by), None)
+
+
+def _blocked(view: View) -> Because | None:
+    call = view.call
+    if call.returned_ns is None or call.returned_ns - call.entered_ns < BLOCKED_NS:
+        return None
+    if not view.completed_by or view.half is None:
+        return None
+    waited = (call.returned_ns - call.entered_ns) / 1e6
+    shut = _shut_window(view, call.entered_ns, call.returned_ns)
+    closed = f" Meanwhile the peer's window was 0 (#{shut[0]})." if shut else ""
+    return Because({"waited": f"{waited:.0f} ms", "closed": closed}, segments=shut)
+
+
+def _shut_window(view: View, first_ns: int, last_ns: int) -> tuple[int, ...]:
+    """The first segment of the peer that said it could take nothing more."""
+    conversation = view.conversation
+    meanwhile = conversation.between(first_ns, last_ns) if conversation else ()
+    said = (s.id for s in meanwhile if s.half is view.other and not s.segment.window)
+    return tuple(said)[:1]
+
+
+def _held(view: View) -> Because | None:
+    """Bytes that left only after the call had returned."""
+    half, call = view.half, view.call
+    if half is None or not view.sent or call.returned_ns is None:
+        return None
+    first = view.segment(view.sent[0])
+    if first.time_ns <= call.returned_ns + HELD_BACK_NS:
+        return None
+    release = view.causes[first.id].segment
+    told = f"until #{release} came" if release else "until a timer let them go"
+    hold, asked = why_held(view, first), call.args.get("length")
+    part = isinstance(asked, int) and call.result is not None and call.result < asked
+    taken = (
+        f"{call.result} of {asked} bytes" if part else f"the {counted(call.result or 0, 'byte')}"
+    )
+    facts = {"told": told, "why": hold.why, "taken": taken}
+    return Because(facts, segments=(release,) if release else (), likely=not hold.sure)
+
+
+def _from_file(view: View) -> Because | None:
+    if view.call.name != "sendfile" or not view.sent:
+        return None
+    return Because({"file": view.call.args.get("in_fd")})
+
+
+def _urgent(view: View) -> Because | None:
+    return YES if "MSG_OOB" in flags(view) else None
+
+
+def _partial(view: View) -> Because | None:
+    asked, taken = view.call.args.get("length"), view.call.result
+    return YES if isinstance(asked, int) and taken is not None and taken < asked else None
+
+
+def _sent_on_wire(view: View) -> Because | None:
+    return YES if view.sent else None
+
+
+def _never_left(view: View) -> Because | None:
+    """TCP took the bytes, but no segment ever carried them."""
+    half, stream = view.half, view.outgoing
+    if half is None or stream is None or view.sent:
+        return None
+    return Because(likely=view.lossy)
+
+
+def _again(view: View) -> Because | None:
+    if not view.retransmitted or not view.sent:
+        return None
+    return Because({"times": counted(len(view.retransmitted))})
+
+
+def _broken(view: View) -> Because | None:
+    """EPIPE: the sending direction is over, by a RST that came or by our own shutdown."""
+    other = view.other
+    resets = [r.id for r in other.resets if r.time_ns <= returned(view)] if other else []
+    told = _told_reset(view)
+    if not resets:
+        return None
+    facts = {"reset": f"#{resets[0]}", "told": told}
+    return Because(facts, segments=(resets[0],))
+
+
+def _told_reset(view: View) -> str:
+    told = [c for c in view.earlier(*SENDING, *RECEIVING) if c.errno in ("ECONNRESET", "EPIPE")]
+    if told:
+        return f" ({told[-1].name}() c{told[-1].id} was told {told[-1].errno} already)"
+    return ""
+
+
+def _shut_down(view: View) -> Because | None:
+    shut = [c for c in view.earlier("shutdown") if c.args.get("how") != "SHUT_RD" and c.succeeded]
+    return Because({"shutdown": f"c{shut[0].id}"}, (shut[0].id,)) if shut else None
+
+
+def _peer_gone_locally(view: View) -> Because | None:
+    life = view.life
+    return YES if life and not (life.is_tcp or life.is_udp) else None
+
+
+def _last_window(half: Half, other: Half, segment: Segment) -> str:
+    window = scaled_window(other, half, segment)
+    if window is None:
+        return ""
+    return f" The peer's last window was {counted(window, 'byte')} (#{segment.id})."
+
+
+def _no_room(view: View) -> Because | None:
+    by, half = view.nonblocking, view.half
+    asked = "MSG_DONTWAIT" in flags(view)
+    if by is None and not asked:
+        return None
+    why = f"since {by.name}() c{by.id}" if by else "by MSG_DONTWAIT"
+    calls = (by.id,) if by else ()
+    if half is None:
+        return Because({"why": why, "peer": ""}, calls)
+    other = view.other
+    before = view.conversation.before(returned(view)) if view.conversation else ()
+    closed = list(islice((s.id for s in before if s.half is other and s.ack is not None), 1))
+    told = _last_window(half, other, view.segment(closed[0])) if closed and other else ""
+    return Because({"why": why, "peer": told}, calls, tuple(closed))
+
+
+def _killed_by_sigpipe(view: View) -> Because | None:
+    """The default action of SIGPIPE ended the process inside the call."""
+    process = view.joined.processes.get(view.call.pid)
+    if process is None or process.signal != "SIGPIPE":
+        return None
+    broken = _broken(view) or _shut_down(view)
+    if broken is None:
+        return None
+    what = broken.facts.get("reset") or broken.facts.get("shutdown")
+    return Because({"what": what}, broken.calls, broken.segments)
+
+
+def _cut_off(view: View) -> Because | None:
+    if view.outgoing is None:
+        return None
+    sent = f"; what it had handed over went out as {ids(view.sent)}" if view.sent else ""
+    return Because({"handed": sent})
+
+
+SEND_RULES: tuple[Rule, ...] = (
+    Rule(
+        "send-raw", SENDING, ok(),
+        "A raw socket sent a packet that the program made itself: {sent}. The kernel's TCP knows "
+        "nothing of it.{drew}", "raw(7); packet(7)", _raw),
+    Rule(
+        "send-unix", SENDING, ok(),
+        "The {result} bytes went to the peer's receive buffer inside this kernel. No packet is "
+        "sent for AF_UNIX.", "unix(7)", unix, plain=True),
+    Rule(
+        "send-udp-refused-later", SENDING, ok(),
+        "The datagram {sent} was sent, and the call succeeded: UDP promises no more. It drew "
+        "{icmp} (ICMP {says}), which a later call on a connected socket reports.",
+        "udp(7); RFC 1122 4.1.3.3; UNP 8.9", _udp_answered_by_icmp),
+    Rule(
+        "send-udp", SENDING, ok(),
+        "One call, one datagram: {sent}. Sent does not mean received.", "udp(7)", _udp_sent,
+        plain=True),
+    Rule(
+        "send-fast-open", SENDING, ok(),
+        "MSG_FASTOPEN connects and sends in one call: {told}.", "RFC 7413; tcp(7)", _fast_open),
+    Rule(
+        "send-drew-reset", SENDING, ok(),
+        "The call succeeded because the kernel took the bytes into its send buffer; they went "
+        "out as {sent}, and RST {reset} answered: {why}. The next call will be told.",
+        "send(2); RFC 9293 3.10.7.1; UNP 5.12, 5.13", _drew_reset),
+    Rule(
+        "send-urgent", SENDING, ok(),
+        "Urgent mode: the last byte is marked by the urgent pointer in {sent}; it travels in the "
+        "stream like any other byte.", "RFC 6093; tcp(7); UNP 24.2", _urgent),
+    Rule(
+        "send-blocked", SENDING, ok(),
+        "The send buffer was full and the call waited {waited}, until {completed} made room by "
+        "acknowledging bytes or opening the window.{closed}",
+        "send(2); RFC 9293 3.8.6", _blocked, certain=False),
+    Rule(
+        "send-held", SENDING, ok(),
+        "The kernel took {taken} at once but held them back {told}: {why}. {sent} carried them "
+        "then.", "RFC 9293 3.7.4, 3.8.6; tcp(7) TCP_NODELAY; UNP 7.9", _held),
+    Rule(
+        "send-retransmitted", SENDING, ok(),
+        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): the "
+        "first copy was not acknowledged in time.", "RFC 6298", _again),
+    Rule(
+        "send-file", SENDING, ok(),
+        "The kernel took {result} bytes from the file behind descriptor {file}, without passing "
+        "them through the program, and sent {sent}. To TCP they are bytes like any others.",
+        "sendfile(2)", _from_file),
+    Rule(
+        "send-partial", SENDING, ok(),
+        "The kernel took {result} of {length} bytes: no more fitted into the send buffer of a "
+        "socket that does not wait.", "send(2); UNP 3.9", _partial),
+    Rule(
+        "send", SENDING, ok(),
+        "The kernel took the {result} bytes into its send buffer and sent {sent}. Success means "
+        "buffered, not delivered.", "send(2); UNP 2.11", _sent_on_wire, plain=True),
+    Rule(
+        "send-never-left", SENDING, ok(),
+        "The kernel took the {result} bytes into its send buffer, but no segment carried them "
+        "before the connection or the capture ended.", "send(2)", _never_left, by_absence=True),
+    Rule(
+        "send-broken-by-reset", SENDING, ok("EPIPE"),
+        "RST {reset} had ended the connection{told}: nothing can be sent on it any more. The "
+        "kernel also raises SIGPIPE unless MSG_NOSIGNAL or SIG_IGN holds it off. Nothing was sent.",
+        "send(2); UNP 5.13", _broken),
+    Rule(
+        "send-after-shutdown", SENDING, ok("EPIPE"),
+        "This end shut its sending direction down itself ({shutdown}): nothing can be sent after "
+        "the FIN. The kernel also raises SIGPIPE unless it is held off. Nothing was sent.",
+        "send(2); shutdown(2)", _shut_down),
+    Rule(
+        "send-broken-locally", SENDING, ok("EPIPE", "ECONNRESET", "ENOTCONN", "ECONNREFUSED",
+                                             "EAGAIN", "ENOENT"),
+        "The peer inside this host is gone or takes no more ({errno}). No packet is involved.",
+        "unix(7); send(2)", _peer_gone_locally),
+    Rule(
+        "send-reset", SENDING, ok("ECONNRESET"),
+        "RST {reset} had come{why}; this is the first call to be told. Nothing was sent.",
+        "send(2); RFC 9293 3.10.7.4; UNP 5.12", reset_came),
+    Rule(
+        "send-refused-by-icmp", SENDING, ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),
+        "ICMP {icmp} ({says}) had answered {quoted}, an earlier datagram of this connected "
+        "socket; the first call after it is told, and sends nothing.",
+        "udp(7); icmp(7); UNP 8.11", icmp_came),
+    Rule(
+        "send-no-room", SENDING, ok("EAGAIN", "EWOULDBLOCK"),
+        "The send buffer is full and the socket does not wait ({why}).{peer} Nothing was taken.",
+        "send(2); RFC 9293 3.8.6", _no_room),
+    Rule(
+        "send-timeout", SENDING, ok("EAGAIN", "EWOULDBLOCK"),
+        "The time set by SO_SNDTIMEO ({option}) passed before there was room.",
+        "socket(7) SO_SNDTIMEO", timed_wait),
+    Rule(
+        "send-not-connected", SENDING, ok("ENOTCONN", "EPIPE", "EDESTADDRREQ"),
+        "The socket has no peer: nothing says where the bytes should go. Nothing was sent.",
+        "send(2); UNP 4.3", no_peer),
+    Rule(
+        "send-timed-out", SENDING, ok("ETIMEDOUT", "EHOSTUNREACH"),
+        "What was sent last ({last}) was never acknowledged, and the kernel gave the connection "
+        "up. Nothing was sent now.", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT; RFC 9293 3.8.3",
+        timed_out, by_absence=True),
+    Rule(
+        "send-refused", SENDING,
+        ok("EMSGSIZE", "EISCONN", "EOPNOTSUPP", "EINVAL", "EACCES", "EPERM", "ENOBUFS",
+            "EAFNOSUPPORT", "EDESTADDRREQ", "ENETUNREACH", "EINPROGRESS", "EFAULT"),
+        "The kernel refused with {errno} before sending anything.", "send(2)", certain=True),
+    Rule(
+        "send-killed-by-sigpipe", SENDING, ok("never"),
+        "Nothing could be sent any more ({what}): the call would have failed with EPIPE, but first "
+        "the kernel raised SIGPIPE, and its default action ended the process. Nothing was sent.",
+        "send(2); signal(7); UNP 5.13", _killed_by_sigpipe),
+    Rule(
+        "send-cut-off", SENDING, ok("never"),
+        "send() was still waiting for room in its buffer when {end}{handed}.",
+        "send(2)", _cut_off),
+)  # fmt: skip

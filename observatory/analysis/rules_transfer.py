@@ -1,0 +1,67 @@
+"""Evidence that sending and receiving have in common."""
+
+from __future__ import annotations
+
+from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.view import YES, Because, View, ids
+from observatory.model import CauseKind, Protocol
+
+
+def ok(*outcomes: str) -> frozenset[str]:
+    return frozenset(outcomes or ("ok",))
+
+
+def flags(view: View) -> str:
+    return str(view.call.args.get("flags", ""))
+
+
+def unix(view: View) -> Because | None:
+    return YES if view.life is not None and view.life.is_unix else None
+
+
+def no_peer(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and view.half is None else None
+
+
+def returned(view: View) -> int:
+    return view.call.returned_ns or view.call.entered_ns
+
+
+def reset_came(view: View) -> Because | None:
+    resets = [s for s in view.segments_of(view.completed_by, Protocol.TCP) if "R" in s.flags]
+    if not resets:
+        return None
+    cause = view.causes[resets[-1].id]
+    why = f" ({cause.reason.removeprefix('RST: ')})" if cause.kind is not CauseKind.UNKNOWN else ""
+    by = (cause.call,) if cause.call is not None else ()
+    answered = (cause.segment,) if cause.segment is not None else ()
+    return Because({"reset": f"#{resets[-1].id}", "why": why}, by, answered)
+
+
+def icmp_came(view: View) -> Because | None:
+    found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
+    if not found:
+        return None
+    quoted = view.joined.mail.quotes.get(found[-1].id)
+    facts = {
+        "icmp": f"#{found[-1].id}",
+        "says": describe_icmp(found[-1]),
+        "quoted": f"#{quoted}" if quoted else "an earlier datagram",
+    }
+    return Because(facts, segments=(quoted,) if quoted else ())
+
+
+def timed_wait(view: View) -> Because | None:
+    option = view.option("SO_RCVTIMEO") or view.option("SO_SNDTIMEO")
+    if option is None:
+        return None
+    return Because({"option": f"c{option.id}"}, (option.id,))
+
+
+def timed_out(view: View) -> Because | None:
+    half = view.half
+    if half is None or not half.carriers:
+        return None
+    last = [s.id for s in half.carriers[-1:]]
+    return Because({"last": ids(last)}, segments=tuple(last))
