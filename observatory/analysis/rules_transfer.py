@@ -8,27 +8,33 @@ from observatory.model import CauseKind, Protocol
 
 
 def ok(*outcomes: str) -> frozenset[str]:
+    """Outcomes of a rule: success, or the errnos given."""
     return frozenset(outcomes or ("ok",))
 
 
 def flags(view: View) -> str:
+    """The flags argument of the call, as printed."""
     return str(view.call.args.get("flags", ""))
 
 
 def unix(view: View) -> Because | None:
+    """The socket is AF_UNIX: no packet is involved."""
     return YES if view.life is not None and view.life.is_unix else None
 
 
 def no_peer(view: View) -> Because | None:
+    """The socket has no connection."""
     life = view.life
     return YES if life is not None and view.half is None else None
 
 
 def returned(view: View) -> int:
+    """When the call returned; its entry if it never did."""
     return view.call.returned_ns or view.call.entered_ns
 
 
 def reset_came(view: View) -> Because | None:
+    """A RST completed the call; why it was sent is told with it."""
     resets = [s for s in view.segments_of(view.completed_by, Protocol.TCP) if "R" in s.flags]
     if not resets:
         return None
@@ -40,6 +46,7 @@ def reset_came(view: View) -> Because | None:
 
 
 def icmp_came(view: View) -> Because | None:
+    """An ICMP error completed the call."""
     found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
     if not found:
         return None
@@ -53,6 +60,7 @@ def icmp_came(view: View) -> Because | None:
 
 
 def timed_wait(view: View) -> Because | None:
+    """A time limit was set on the socket."""
     option = view.option("SO_RCVTIMEO") or view.option("SO_SNDTIMEO")
     if option is None:
         return None
@@ -60,6 +68,7 @@ def timed_wait(view: View) -> Because | None:
 
 
 def timed_out(view: View) -> Because | None:
+    """What this end sent last was not acknowledged."""
     half = view.half
     if half is None or not half.carriers:
         return None
