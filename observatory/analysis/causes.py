@@ -169,7 +169,20 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
     if len(owners) > 1 and segment.length:
         what += f", {len(owners)} calls in one segment"
     cause = by_call(first, what, scene.confidence(half))
+    if not segment.length and _left_late(scene, sighting, first):
+        cause = replace(cause, confidence=Confidence.LIKELY)
     return _held_back(scene, sighting, owners[-1], cause)
+
+
+def _left_late(scene: Scene, sighting: Sighting, closer: Call) -> bool:
+    """A FIN leaves inside the call that ends the sending, unless it waits behind bytes. One that
+    came after, with nothing before it, may be the work of a close that was not recorded."""
+    if closer.returned_ns is None or sighting.time_ns <= closer.returned_ns:
+        return False
+    if closer.name == "kill":
+        return False  # returns before what it killed is gone
+    last = scene.side(sighting.half).last
+    return last is None or not last.segment.length or last.time_ns < closer.entered_ns
 
 
 def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Cause:

@@ -23,6 +23,9 @@ WAITING = frozenset({"poll", "ppoll", "select", "pselect6"})
 DUPLICATING = frozenset({"dup", "dup2", "dup3"})
 ENDING = frozenset({"exit", "exit_group"})
 
+# Calls after which a socket may have other names than before, or tell those of another.
+NAMING = frozenset({*ACCEPTING, "connect"})
+
 # Of the processes that hold a socket no more than these are told.
 MOST_TOLD = 4
 
@@ -191,8 +194,13 @@ class _Tables:
         if call.fd is None or call.fd < 0 or _not_open(call):
             return
         life = self.socket_of(call, call.fd)
+        if _is_another(life, call):
+            # The number was closed and given to another socket by calls that were not recorded.
+            self.unname(call.pid, call.fd, call, visible=False)
+            life = self.socket_of(call, call.fd)
         life.calls.append(call)
         self.used[call.id] = life.id
+        _remember_names(life, call)
 
     def make(self, call: Call) -> None:
         self.seen(call)
@@ -210,6 +218,7 @@ class _Tables:
             return
         life = self.create(call, call.result, listener.family, listener.type)
         life.listener = listener.id
+        _remember_names(life, call)
         self._mark(call.pid, call.result, "SOCK_CLOEXEC" in str(call.args.get("flags")))
 
     def duplicate(self, call: Call) -> None:
@@ -315,6 +324,25 @@ def _deaths(processes: Iterable[Process]) -> Iterator[_Due]:
     for process in processes:
         if process.ended_ns is not None:
             yield process.ended_ns, 0, partial(_Tables.bury, process=process)
+
+
+def _is_another(life: SocketLife, call: Call) -> bool:
+    """A connected TCP socket keeps its two names until it connects again."""
+    opens = call.name in NAMING or "MSG_FASTOPEN" in str(call.args.get("flags"))
+    if not life.is_tcp or life.names is None or opens:
+        return False
+    return (
+        call.local is not None and call.peer is not None and ((call.local, call.peer) != life.names)
+    )
+
+
+def _remember_names(life: SocketLife, call: Call) -> None:
+    if call.name in ACCEPTING and call.id != life.created_by:
+        return  # the names are the new socket's
+    if call.local is not None and call.peer is not None:
+        life.names = (call.local, call.peer)
+    elif call.name == "connect":
+        life.names = None
 
 
 def _not_open(call: Call) -> bool:

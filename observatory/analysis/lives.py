@@ -45,8 +45,7 @@ class SocketLife:
     closed_by: int | None = None
     closed_ns: int | None = None
     close_end_ns: int | None = None
-    local: Address | None = None
-    peer: Address | None = None
+    names: tuple[Address, Address] | None = None
     told: Told = field(default_factory=Told, repr=False)
     _named: dict[str, list[Call]] = field(default_factory=dict, repr=False)
     _indexed: int = 0
