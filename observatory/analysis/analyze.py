@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 from observatory.analysis import causes, completions, datagrams, descriptors, matching, streams
 from observatory.analysis.completions import Joined
-from observatory.analysis.datagrams import Mail
 from observatory.analysis.describe import connections, notes, sockets
 from observatory.analysis.descriptors import SocketLife
 from observatory.analysis.rules import explain
@@ -168,7 +167,7 @@ def _attribute(
         cause = findings.causes[segment.id]
         sighting = joined.wire.sightings.get(segment.id)
         finished = tuple(completes.get(segment.id, ()))
-        src, dst = _sockets(segment, sighting, joined.mail)
+        src, dst = _sockets(segment, sighting, joined)
         attributed.append(
             quick_attributed(  # by position, which is faster again
                 segment,
@@ -191,17 +190,23 @@ def _is_retransmission(sighting: Sighting | None) -> bool:
 
 
 def _sockets(
-    segment: Segment, sighting: Sighting | None, mail: Mail
+    segment: Segment, sighting: Sighting | None, joined: Joined
 ) -> tuple[int | None, int | None]:
     """The sockets that sent and received a segment; for an unaccepted one, the listener."""
     if sighting is None:
-        return mail.sender.get(segment.id), mail.receiver.get(segment.id)
+        return joined.mail.sender.get(segment.id), joined.mail.receiver.get(segment.id)
     conversation = sighting.conversation
     sender, receiver = sighting.half.socket, sighting.other.socket
     if sender is None and sighting.half is conversation.server:
         sender = conversation.listener
     if receiver is None and sighting.other is conversation.server:
         receiver = conversation.listener
+    if conversation.began_with_syn:
+        return sender, receiver
+    # A stray belongs to no connection, but a port where someone listens is that one's.
+    at, time_ns = joined.matching.listeners.at, segment.time_ns
+    sender = sender or next((one.socket for one in at(segment.src, time_ns)), None)
+    receiver = receiver or next((one.socket for one in at(segment.dst, time_ns)), None)
     return sender, receiver
 
 
