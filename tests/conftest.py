@@ -16,11 +16,15 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 
-# How long an example takes says nothing on a machine that does other things too.
+# How long an example takes says nothing on a machine that does other things too. The examples are
+# the same at every run, so that a red run is due to the change; HYPOTHESIS_PROFILE=explore looks
+# for new ones.
 settings.register_profile(
-    "observatory", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
-settings.load_profile("observatory")
+    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None,
+    derandomize=True,
+)  # fmt: skip
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def test_it_runs_a_function_under_the_environments_role(tmp_path):
         FOLDER_VARIABLE: str(tmp_path),
         ROLE_VARIABLE: "server.1",
         BOARD_VARIABLE: str(tmp_path / "board"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "observatory.lab.executed", "tests.lab.test_executed:speak"]
     subprocess.run([*command, "hello"], env=environment, check=True, timeout=60)
