@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from observatory.analysis import analyze
 from observatory.model import CauseKind, Confidence, Trace
+from tests.random_endings import END
 from tests.random_traces import Plan, perform
 
 ISNS = st.one_of(
@@ -37,6 +38,7 @@ PLANS = st.builds(
     client_closes_first=st.booleans(),
     unruly=st.booleans(),
     reuses_port_of=st.none() | st.integers(0, 2),
+    ending=st.sampled_from([*END]),
 )
 CAST = st.lists(PLANS, min_size=1, max_size=5)
 SEEDS = st.integers(0, 2**32)
