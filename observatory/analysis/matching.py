@@ -182,6 +182,7 @@ class _Answers:
         for conversation in wire.conversations:
             flow = (conversation.client.sender, conversation.server.sender)
             self._by_flow.setdefault(flow, []).append(conversation)
+        self._lives = {flow: len(lives) for flow, lives in self._by_flow.items()}
 
     def accepted(self, client: Endpoint, server: Endpoint, accept: Call) -> list[Conversation]:
         """Those that the accept may have returned, oldest first; the oldest is used up."""
@@ -194,24 +195,24 @@ class _Answers:
         return found
 
     def reused(self, conversation: Conversation) -> bool:
-        """Whether the four-tuple had other lives that no recorded accept returned."""
-        flow = (conversation.client.sender, conversation.server.sender)
-        return len(self._by_flow.get(flow, ())) > 1
+        """Whether the four-tuple had other lives."""
+        return self._lives[(conversation.client.sender, conversation.server.sender)] > 1
 
     def any_between(self, one: Endpoint, other: Endpoint, at_ns: int) -> Conversation | None:
         found = None
         for flow in ((one, other), (other, one)):
             for conversation in self._by_flow.get(flow, ()):
-                if conversation.sightings[0].time_ns <= at_ns or found is None:
+                older = found is None and not conversation.began_with_syn
+                if conversation.sightings[0].time_ns <= at_ns or older:
                     found = conversation
         return found
 
 
 def _may_return(accept: Call, conversation: Conversation) -> bool:
     """An attempt that never got its SYN-ACK was not accepted, and one whose server sent a FIN
-    before had been accepted earlier, by a call that was not recorded."""
-    fins = conversation.server.fins
-    closed = bool(fins) and fins[0].time_ns < accept.entered_ns
+    or RST before had been accepted earlier, by a call that was not recorded."""
+    ends = (*conversation.server.fins[:1], *conversation.server.resets[:1])
+    closed = any(end.time_ns < accept.entered_ns for end in ends)
     return not closed and bool(conversation.server.syns or not conversation.began_with_syn)
 
 
