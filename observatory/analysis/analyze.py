@@ -157,9 +157,12 @@ def _attribute(
     trace: Trace, joined: Joined, findings: Findings, explained: tuple[ExplainedCall, ...]
 ) -> tuple[AttributedSegment, ...]:
     completes: dict[int, list[int]] = defaultdict(list)
+    carries: dict[int, list[int]] = defaultdict(list)
     for one in explained:
         for number in one.completed_by:
             completes[number].append(one.call.id)
+        for number in (*one.sent, *one.retransmitted):
+            carries[number].append(one.call.id)
     calls = {call.id: call for call in trace.calls}
     lives = joined.descriptors.sockets
     attributed = []
@@ -180,6 +183,7 @@ def _attribute(
                 _pid(cause, lives.get(src or 0), calls, segment),
                 _receiver(finished, lives.get(dst or 0), calls, segment),
                 joined.mail.quotes.get(segment.id),
+                tuple(carries.get(segment.id, ())),
             )
         )
     return tuple(attributed)

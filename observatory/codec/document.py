@@ -205,6 +205,7 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
             confidence=cause.confidence,
         ),
         completes=list(attributed.completes),
+        carries=list(attributed.carries),
         retransmission=attributed.retransmission,
         src_pid=attributed.src_pid,
         dst_pid=attributed.dst_pid,

@@ -151,8 +151,9 @@ class SegmentEntry(Struct, gc=False):
     """A TCP segment, UDP datagram or ICMP message. flags are letters in the order S F R P A U E
     C; seq, ack and window are as on the wire (unscaled), the relative ones count from the ISN;
     all null where the protocol has none. length is payload bytes. completes are the calls that
-    returned because of it; src_pid and dst_pid the processes whose sockets sent and received it,
-    where known."""
+    returned because of it, carries those whose SYN, bytes or FIN it carries (cause.call is the
+    first of them); src_pid and dst_pid the processes whose sockets sent and received it, where
+    known."""
 
     id: int
     time_ns: int
@@ -171,6 +172,7 @@ class SegmentEntry(Struct, gc=False):
     icmp: IcmpEntry | None
     cause: CauseEntry
     completes: list[int]
+    carries: list[int]
     retransmission: bool
     src_pid: int | None
     dst_pid: int | None

@@ -82,7 +82,8 @@ class AttributedSegment:
 
     ``relative_seq`` and ``relative_ack`` count from the ISN (SYN is 0), None when not TCP.
     ``src_pid`` and ``dst_pid`` are the processes whose sockets sent and received it, where known.
-    ``quotes`` is the id of the segment that an ICMP error quotes.
+    ``quotes`` is the id of the segment that an ICMP error quotes; ``carries`` are all calls whose
+    SYN, bytes or FIN the segment carries, of which ``cause.call`` is the first.
     """
 
     segment: Segment
@@ -95,6 +96,7 @@ class AttributedSegment:
     src_pid: int | None = None
     dst_pid: int | None = None
     quotes: int | None = None
+    carries: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

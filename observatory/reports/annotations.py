@@ -64,7 +64,7 @@ def _origin(cause: Cause, call: Call | None, names: dict[int, str]) -> str:
     if cause.kind is CauseKind.REPLY:
         return f"answers{about}{back}" if about else f"is the kernel's reply{back}"
     if cause.kind is CauseKind.TIMER:
-        return f"repeats{about}, a timer fired{back}" if about else f"a timer fired{back}"
+        return f"a timer fired after{about}{back}" if about else f"a timer fired{back}"
     return "cause unknown"
 
 

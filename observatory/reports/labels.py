@@ -106,9 +106,12 @@ def _origin(attributed: AttributedSegment) -> str:
     if cause.kind is CauseKind.REPLY:
         return f"re #{cause.segment}{doubt}" if cause.segment is not None else f"reply{doubt}"
     if cause.kind is CauseKind.TIMER:
+        about = "" if cause.segment is None else f" re #{cause.segment}"
         owner = "" if cause.call is None else f" ← c{cause.call}"
-        return f"timer{doubt}{owner}"
-    return f"← c{cause.call}{doubt}" if cause.call is not None else f"← call{doubt}"
+        return f"timer{doubt}{about}{owner}"
+    if cause.call is None:
+        return f"← call{doubt}"
+    return f"← {calls_text(attributed.carries or (cause.call,))}{doubt}"
 
 
 def icmp_name(protocol: Protocol, icmp: Icmp) -> str:
@@ -159,7 +162,7 @@ def cause_sentence(cause: Cause) -> str:
         CauseKind.REPLY: "a reply" if cause.segment is None else f"answers #{cause.segment}",
         CauseKind.TIMER: "a timer fired"
         if cause.segment is None
-        else f"a timer fired, repeats #{cause.segment}",
+        else f"a timer fired after #{cause.segment}",
         CauseKind.UNKNOWN: "cause unknown",
     }[cause.kind]
     return f"{about}{doubt}: {cause.reason}" if cause.reason else f"{about}{doubt}"

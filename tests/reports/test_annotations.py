@@ -15,7 +15,7 @@ def test_a_call_s_segment_and_what_it_completes():
 
 def test_a_timer_s_segment():
     assert comments(samples.timed_out())[2] == (
-        "#2 repeats #1, a timer fired: retransmission timeout",
+        "#2 a timer fired after #1: retransmission timeout",
     )
 
 
