@@ -141,7 +141,9 @@ def _gave_up_before(view: View) -> Because | None:
     half, other = view.half, view.other
     if half is None or other is None or other.syns or half is other:
         return None
-    return Because({"syn": f"#{half.syns[0].id}"} if half.syns else {"syn": "its SYN"})
+    if not half.syns:
+        return Because({"syn": "its SYN"})
+    return Because({"syn": f"#{half.syns[0].id}"}, segments=(half.syns[0].id,))
 
 
 def _failed_before(view: View) -> Because | None:

@@ -38,6 +38,12 @@ class Reason:
     headings: tuple[str, ...]
 
     @property
+    def kind(self) -> tuple[str, str]:
+        """Reasons of one kind differ in ids and numbers alone: one of them is told in full."""
+        explanation = self.calls[0].explanation
+        return explanation.rule, explanation.confidence.value
+
+    @property
     def unexplained(self) -> bool:
         return self.calls[0].explanation.confidence is Confidence.UNEXPLAINED
 
@@ -99,15 +105,19 @@ def why(analysis: Analysis, look: Look, full: bool = False) -> list[str]:
     if not found:
         return [*lines, *look.paragraph("Every call is plain success.", "  ")]
     shown = found if full else found[:MOST_PARAGRAPHS]
+    told: dict[tuple[str, str], int] = {}
     for reason in shown:
-        lines += [*_paragraph(reason, look), ""]
+        first = told.setdefault(reason.kind, reason.calls[0].call.id)
+        repeats = first != reason.calls[0].call.id and not full and not reason.unexplained
+        lines += [*_paragraph(reason, look, first if repeats else None), ""]
     if len(shown) < len(found):
         more = f"… {len(found) - len(shown):,} more calls are explained · --full shows them …"
         return [*lines, *look.paragraph(more, "  ")]
     return lines[:-1]
 
 
-def _paragraph(reason: Reason, look: Look) -> Iterator[str]:
+def _paragraph(reason: Reason, look: Look, like: int | None = None) -> Iterator[str]:
+    """Headings, explanation, evidence; ``like`` is the call whose reason says the same in full."""
     explanation = reason.calls[0].explanation
     headings = reason.headings if len(reason.headings) <= 4 else (*reason.headings[:3],)
     failed = reason.calls[0].call.failed
@@ -118,13 +128,18 @@ def _paragraph(reason: Reason, look: Look) -> Iterator[str]:
         rest = tuple(entry.call.id for entry in reason.calls[len(headings) :])
         yield from look.paragraph(f"and {calls_text(rest)}", "  ", "      ")
     words = explanation.text
+    about = evidence_text(reason)
+    if like is not None:
+        evidence = about.removesuffix(explanation.reference)
+        for line in look.paragraph(f"as c{like} above · {evidence}".rstrip(" ·"), "     "):
+            yield look.paint(line, "dim")
+        return
     if reason.unexplained:
         for line in look.paragraph(f"!! {UNEXPLAINED_WORDS}. {words}", "     "):
             yield look.paint(line, "alarm")
     else:
         likely = explanation.confidence is Confidence.LIKELY
         yield from look.paragraph(f"Likely: {words}" if likely else words, "     ")
-    about = evidence_text(reason)
     for line in look.paragraph(about, "     "):
         yield look.paint(line, "dim")
 
