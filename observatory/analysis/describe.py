@@ -51,6 +51,7 @@ def _connection(
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )
     client_states = _ended_without_a_segment(joined, client, paths.client)
+    server_states = _ended_without_a_segment(joined, server, paths.server)
     stray = _is_stray(joined, conversation)
     repeated = sum(s.original is not None and not s.fresh for s in conversation.sightings)
     return Connection(
@@ -60,7 +61,7 @@ def _connection(
         opened=_opened(joined, conversation),
         closed=_closed(joined, conversation, findings),
         client_states=(CLOSED,) if stray else client_states,
-        server_states=(CLOSED,) if stray else paths.server,
+        server_states=(CLOSED,) if stray else server_states,
         segments=tuple(s.id for s in conversation.sightings),
         calls=calls,
         client_bytes=client.payload,
@@ -71,13 +72,15 @@ def _connection(
 
 
 def _ended_without_a_segment(joined: Joined, half: Half, path: tuple[str, ...]) -> tuple[str, ...]:
-    """An attempt that only the calls show to be over: connect() gave up, or was given up."""
+    """What only the calls show to be over: the kernel gave up, or connect() was given up."""
     life = joined.descriptors.sockets.get(half.socket or 0)
-    if life is None or path[-1] != SYN_SENT:
+    if life is None or not path:
         return path
     calls = joined.matching.calls_of.get(half, ())
     if any(call.errno == "ETIMEDOUT" for call in calls):
         return advance(path, USER_TIMEOUT)
+    if path[-1] != SYN_SENT:
+        return path
     # An ICMP error, which is no segment of the connection, ends the attempt as well.
     failed = any(c.name == "connect" and c.errno in FATAL_ERRORS for c in calls)
     return advance(path, CLOSE) if failed or life.closed_ns is not None else path
