@@ -210,6 +210,8 @@ def _what(sighting: Sighting) -> str:
 
 
 def _probe(scene: Scene, sighting: Sighting) -> Cause:
+    if sighting.original is not None and scene.side(sighting.other).ack < sighting.end:
+        return _again(scene, sighting)  # the last byte, which nobody has acknowledged yet
     life = scene.life(sighting.half)
     options = {c.args.get("option") for c in life.named("setsockopt")} if life else set()
     if scene.side(sighting.other).window == 0:
@@ -228,6 +230,10 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
     asking = _asking(side, sighting)
     if asking is not None:
         return reply_to(asking, _why_repeated(asking), scene.by_order())
+    if sighting.seq < side.sent_until:
+        covered = _carrier_up_to(sighting.other, sighting.ack)
+        what = "ACK again, overtaken on its way by what was sent after it"
+        return reply_to(covered, what, Confidence.LIKELY)
     if side.window not in (-1, sighting.segment.window):
         return _window_update(scene, sighting, half)
     return unknown("an ACK that acknowledges nothing new and changes nothing")
