@@ -93,7 +93,7 @@ class _Tables:
         self._names: dict[int, dict[int, SocketLife]] = {}
         self._close_on_exec: dict[int, set[int]] = {}
         self._gone: set[int] = set()
-        self._killers: dict[int, Call] = {}
+        self._killers: dict[int, list[Call]] = {}
         self._last_call: dict[int, Call] = {}
 
     def table(self, pid: int) -> dict[int, SocketLife]:
@@ -180,9 +180,10 @@ class _Tables:
 
     def _death_of(self, process: Process) -> Call | None:
         """The kill() that ended it; for SIGPIPE, its own last call, the write that drew it."""
-        if process.signal == "SIGPIPE":
-            return self._last_call.get(process.pid)
-        return self._killers.get(process.pid)
+        sent = self._killers.get(process.pid, ())
+        fatal = (call for call in sent if call.args.get("signal") == process.signal)
+        last = self._last_call.get(process.pid) if process.signal == "SIGPIPE" else None
+        return next(fatal, last)
 
     # -- one step for each kind of call --
 
@@ -255,8 +256,10 @@ class _Tables:
     def kill(self, call: Call) -> None:
         self.seen(call)
         target = call.args.get("pid")
-        if isinstance(target, int) and call.succeeded:
-            self._killers[target] = call
+        # From killing itself a process does not return.
+        itself = target == call.pid and call.returned_ns is None
+        if isinstance(target, int) and (call.succeeded or itself):
+            self._killers.setdefault(target, []).append(call)
 
     def flag(self, call: Call) -> None:
         self.use(call)

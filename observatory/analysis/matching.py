@@ -81,8 +81,8 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
     answers = _Answers(wire)
     for life in lives.values():
         if life.is_tcp and life.listener is None:
-            _follow_active(life, opens, result)
-    _match_accepted(descriptors, answers, result)
+            _follow_active(life, life.calls, opens, result)
+    _match_accepted(descriptors, answers, opens, result)
     for life in lives.values():
         if life.created_by is None and life.is_tcp and life.calls:
             _match_preexisting(life, answers, result)
@@ -221,13 +221,15 @@ def _agrees(told: Endpoint, seen: Endpoint) -> bool:
     return told.port == seen.port and (told.is_wildcard or told.address == seen.address)
 
 
-def _follow_active(life: SocketLife, opens: _Opens, result: Matching) -> None:
+def _follow_active(
+    life: SocketLife, calls: Iterable[Call], opens: _Opens, result: Matching
+) -> None:
     """Walk a socket's calls, changing its conversation at each connect that sent a SYN."""
     current: Half | None = None
     attempt_over = False
-    for call in life.calls:
+    for call in calls:
         peer = opening_peer(call)
-        if call.name == "connect" and call.args.get("address") == "AF_UNSPEC":
+        if _dissolves(call):
             _assign(call, life, current, result)
             current = None
             continue
@@ -286,7 +288,9 @@ def _assign(call: Call, life: SocketLife, half: Half | None, result: Matching) -
         result.calls_of.setdefault(half, []).append(call)
 
 
-def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matching) -> None:
+def _match_accepted(
+    descriptors: Descriptors, answers: _Answers, opens: _Opens, result: Matching
+) -> None:
     lives = [life for life in descriptors.sockets.values() if life.listener is not None]
     for life in sorted(lives, key=lambda one: one.created_ns):
         if not life.is_tcp or not life.calls:
@@ -304,8 +308,15 @@ def _match_accepted(descriptors: Descriptors, answers: _Answers, result: Matchin
         conversation.server.socket = life.id
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept
-        for call in life.calls:
+        for index, call in enumerate(life.calls, 1):
             _assign(call, life, conversation.server, result)
+            if _dissolves(call):
+                _follow_active(life, life.calls[index:], opens, result)
+                break
+
+
+def _dissolves(call: Call) -> bool:
+    return call.name == "connect" and call.args.get("address") == "AF_UNSPEC" and call.succeeded
 
 
 def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) -> None:

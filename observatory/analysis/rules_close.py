@@ -243,13 +243,21 @@ def _whom(view: View) -> dict[str, object]:
     return {"signal": view.call.args.get("signal"), "whom": whom}
 
 
+def _kills_itself(view: View) -> bool:
+    process = view.joined.processes.get(view.call.pid)
+    signal = process.signal if process else None
+    return view.call.args.get("pid") == view.call.pid and view.call.args.get("signal") == signal
+
+
 def _killed_with_sockets(view: View) -> Because | None:
     because = _with_sockets(view)
     return because and Because({**because.facts, **_whom(view)})
 
 
 def _killed(view: View) -> Because | None:
-    return None if view.sent else Because(_whom(view))
+    if view.sent or (view.call.returned_ns is None and not _kills_itself(view)):
+        return None
+    return Because(_whom(view))
 
 
 def _made_name(view: View) -> Because | None:
@@ -381,11 +389,11 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "Descriptor {new} names the same socket now; the FIN waits for the last of them to be "
         "closed. Nothing was sent.", "dup(2)", _made_name, plain=True),
     Rule(
-        "kill-ends-sockets", names("kill"), _ok(),
+        "kill-ends-sockets", names("kill"), _ok("ok", "never"),
         "{signal} ended {whom}, and its kernel closed what it had open. It held the last "
         "descriptor of {sockets}: {told}.", "kill(2); UNP 5.12", _killed_with_sockets),
     Rule(
-        "kill", names("kill"), _ok(),
+        "kill", names("kill"), _ok("ok", "never"),
         "{signal} was sent to {whom}. No socket lost its last descriptor by it: nothing went out.",
         "kill(2); signal(7)", _killed, plain=True),
     Rule(

@@ -239,6 +239,9 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "descriptors-used-up", _ANY, _ok("EMFILE", "ENFILE"),
         "There was no free descriptor ({errno}).", "getrlimit(2) RLIMIT_NOFILE"),
     Rule(
+        "cut-off", _ANY, _ok("never"),
+        "{name} had not returned when {end}.", "_exit(2); kill(2)"),
+    Rule(
         "out-of-memory", _ANY, _ok("ENOBUFS", "ENOMEM"),
         "The kernel had no memory for it ({errno}).", "intro(2)"),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.matching import local_endpoint
 from observatory.analysis.rule import Rule, names
+from observatory.analysis.rules_transfer import timed_wait
 from observatory.analysis.view import Because, View, counted
 from observatory.model import Call, Endpoint, Protocol, Segment
 
@@ -46,6 +47,8 @@ def _to_itself(view: View) -> Because | None:
 def _crossing(view: View) -> Because | None:
     half, other = view.half, view.other
     if half is None or other is None or not other.syns or half is other:
+        return None
+    if not isinstance(view.address, Endpoint):
         return None
     if "A" in other.syns[0].segment.flags or not half.syns:
         return None
@@ -122,6 +125,10 @@ def _nonblocking_sent(view: View) -> Because | None:
     if by is None or not view.sent:
         return None
     return Because({"by": f"{by.name}() c{by.id}"}, (by.id,))
+
+
+def _wait_expired(view: View) -> Because | None:
+    return timed_wait(view) if view.sent else None
 
 
 def _still_opening(view: View) -> Because | None:
@@ -223,6 +230,11 @@ OPEN_RULES: tuple[Rule, ...] = (
         "The socket is non-blocking (since {by}): connect() sent SYN {sent} and did not wait. "
         "Writability and SO_ERROR will tell how it ended.",
         "connect(2); UNP 16.3", _nonblocking_sent),
+    Rule(
+        "connect-wait-expired", _CONNECT, _ok("EINPROGRESS"),
+        "SYN {sent} was not answered within the time set by SO_SNDTIMEO ({option}): connect() "
+        "waits no longer, and the kernel goes on with the handshake.",
+        "socket(7) SO_SNDTIMEO; connect(2)", _wait_expired, by_absence=True),
     Rule(
         "connect-already", _CONNECT, _ok("EALREADY"),
         "An earlier connect() {first} is still waiting for the answer to SYN {syn}. This call "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from observatory.analysis.descriptors import ACCEPTING, SocketLife
 from observatory.analysis.matching import FOREVER
 from observatory.analysis.rule import Rule, names
+from observatory.analysis.rules_transfer import timed_wait
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import Endpoint
 
@@ -191,6 +192,11 @@ PASSIVE_RULES: tuple[Rule, ...] = (
         "accept-nothing-waiting", ACCEPTING, _ok("EAGAIN", "EWOULDBLOCK"),
         "The socket is non-blocking (since {by}) and no completed connection was waiting.",
         "accept(2); UNP 16.6", _queue_empty, by_absence=True),
+    Rule(
+        "accept-timeout", ACCEPTING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "No connection was completed within the time set by SO_RCVTIMEO ({option}), which limits "
+        "accept() too.", "socket(7) SO_RCVTIMEO; Linux inet_csk_accept", timed_wait,
+        by_absence=True),
     Rule(
         "accept-descriptors-used-up", ACCEPTING, _ok("EMFILE", "ENFILE"),
         "There was no free descriptor for the new socket ({errno}). {waiting} The client knows "

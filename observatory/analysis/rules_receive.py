@@ -5,6 +5,7 @@ from __future__ import annotations
 from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
 from observatory.analysis.rule import Rule
 from observatory.analysis.rules_transfer import (
+    dissolved,
     flags,
     icmp_came,
     no_peer,
@@ -95,7 +96,8 @@ def _fin_came(view: View) -> Because | None:
     life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
     ender = ends_sending(life) if life else None
     by = f" (sent by c{ender})" if ender is not None else ""
-    shut = half is not None and any(s.time_ns <= returned(view) for s in half.fins)
+    over = (*half.fins, *half.resets, *(other.resets if other else ())) if half else ()
+    shut = any(s.time_ns <= returned(view) for s in over)
     more = "" if shut else " This end can go on sending."
     facts = {"fin": f"#{fin}", "by": by, "more": more}
     return Because(facts, (ender,) if ender else ())
@@ -200,6 +202,11 @@ RECEIVE_RULES: tuple[Rule, ...] = (
         "recv-reset", RECEIVING, ok("ECONNRESET"),
         "RST {reset} ended the connection{why}. Bytes that had not been read are lost.",
         "recv(2); RFC 9293 3.10.7.4; UNP 5.12", reset_came),
+    Rule(
+        "recv-dissolved", RECEIVING, ok("ECONNRESET"),
+        "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "
+        "ECONNRESET, once, to whoever uses the socket next.",
+        "connect(2); Linux tcp_disconnect", dissolved),
     Rule(
         "recv-refused-by-icmp", RECEIVING, ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),
         "ICMP {icmp} ({says}) answered {quoted}, which this connected socket had sent; the "

@@ -11,6 +11,7 @@ from observatory.analysis.descriptors import RECEIVING, SENDING
 from observatory.analysis.holding import scaled_window, why_held
 from observatory.analysis.rule import Rule
 from observatory.analysis.rules_transfer import (
+    dissolved,
     flags,
     icmp_came,
     no_peer,
@@ -329,6 +330,11 @@ SEND_RULES: tuple[Rule, ...] = (
         "send-reset", SENDING, ok("ECONNRESET"),
         "RST {reset} had come{why}; this is the first call to be told. Nothing was sent.",
         "send(2); RFC 9293 3.10.7.4; UNP 5.12", reset_came),
+    Rule(
+        "send-dissolved", SENDING, ok("ECONNRESET"),
+        "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "
+        "ECONNRESET, once, to whoever uses the socket next. Nothing was sent.",
+        "connect(2); Linux tcp_disconnect", dissolved),
     Rule(
         "send-refused-by-icmp", SENDING, ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),
         "ICMP {icmp} ({says}) had answered {quoted}, an earlier datagram of this connected "

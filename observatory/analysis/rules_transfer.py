@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.descriptors import ACCEPTING, RECEIVING
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import CauseKind, Protocol
 
@@ -45,6 +46,25 @@ def reset_came(view: View) -> Because | None:
     return Because({"reset": f"#{resets[-1].id}", "why": why}, by, answered)
 
 
+def dissolved(view: View) -> Because | None:
+    """connect() to AF_UNSPEC, here or in another process that has the socket, aborted it."""
+    life = view.life
+    found = [
+        call
+        for call in (life.named("connect") if life is not None and life.is_tcp else ())
+        if call.args.get("address") == "AF_UNSPEC" and call.succeeded
+        if call.entered_ns <= returned(view)
+    ]
+    if not found:
+        return None
+    last = found[-1]
+    half = view.joined.matching.half_at.get((last.id, life.id)) if life else None
+    resets = half.resets if half is not None else []
+    sent = [reset.id for reset in resets if view.causes[reset.id].call == last.id]
+    facts = {"dissolve": f"c{last.id}", "reset": f" (RST {ids(sent)})" if sent else ""}
+    return Because(facts, (last.id,), tuple(sent))
+
+
 def icmp_came(view: View) -> Because | None:
     """An ICMP error completed the call."""
     found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
@@ -60,8 +80,10 @@ def icmp_came(view: View) -> Because | None:
 
 
 def timed_wait(view: View) -> Because | None:
-    """A time limit was set on the socket."""
-    option = view.option("SO_RCVTIMEO") or view.option("SO_SNDTIMEO")
+    """A time limit was set on the socket: one for what waits to receive or accept, another for
+    what waits to send or connect (socket(7))."""
+    receives = view.call.name in RECEIVING or view.call.name in ACCEPTING
+    option = view.option("SO_RCVTIMEO" if receives else "SO_SNDTIMEO")
     if option is None:
         return None
     return Because({"option": f"c{option.id}"}, (option.id,))

@@ -26,7 +26,8 @@ class Side:
 
     ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet; ``owed``
     are all those that no ACK has answered, oldest first;
-    ``duplicate_acks`` counts the ACKs that arrived in a row for the same number.
+    ``duplicate_acks`` counts the ACKs that arrived in a row for the same number; what it sent
+    reaches up to ``sent_until``.
     """
 
     last: Sighting | None = None
@@ -37,6 +38,7 @@ class Side:
     owed: deque[Sighting] = field(default_factory=deque)
     duplicate_acks: int = 0
     probes: int = 0
+    sent_until: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +91,7 @@ class Scene:
         half, other = sighting.half, sighting.other
         sender, receiver = self.sides[half], self.sides[other]
         sender.last = sighting
+        sender.sent_until = max(sender.sent_until, sighting.end)
         if sighting.ack is not None:
             self._answered(sender, sighting)
         self._arrived(receiver, sighting)
