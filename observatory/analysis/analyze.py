@@ -11,7 +11,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 
-from observatory.analysis import causes, completions, datagrams, descriptors, matching, streams
+from observatory.analysis import (
+    causes,
+    completions,
+    datagrams,
+    descriptors,
+    endings,
+    matching,
+    streams,
+)
 from observatory.analysis.completions import Joined
 from observatory.analysis.describe import connections, notes, sockets
 from observatory.analysis.descriptors import SocketLife
@@ -46,6 +54,7 @@ def analyze(trace: Trace) -> Analysis:
     replayed = descriptors.replay(trace.calls, trace.processes)
     wire = follow(trace.segments)
     matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
+    endings.settle(replayed, wire)
     flows = {c.id: streams.build(c, matched) for c in wire.conversations}
     datagrams.attribute_raw(replayed, trace.segments, findings)
     calls = {call.id: call for call in trace.calls}

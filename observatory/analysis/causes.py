@@ -169,7 +169,8 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
     if len(owners) > 1 and segment.length:
         what += f", {len(owners)} calls in one segment"
     cause = by_call(first, what, scene.confidence(half))
-    if not segment.length and _left_late(scene, sighting, first):
+    delayed = not segment.length and _left_late(scene, sighting, first)
+    if delayed or ("F" in segment.flags and scene.may_not_be_last(owners[-1], half)):
         cause = replace(cause, confidence=Confidence.LIKELY)
     return _held_back(scene, sighting, owners[-1], cause)
 

@@ -9,10 +9,11 @@ so everything said about closing rests on this replay.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
+from observatory.analysis.lives import Drop
 from observatory.analysis.lives import SocketLife as SocketLife
 from observatory.model import Call, Endpoint, Process, UnixAddress, parse_address
 
@@ -22,6 +23,10 @@ ACCEPTING = frozenset({"accept", "accept4"})
 WAITING = frozenset({"poll", "ppoll", "select", "pselect6"})
 DUPLICATING = frozenset({"dup", "dup2", "dup3"})
 ENDING = frozenset({"exit", "exit_group"})
+
+# What these give up they do not give up before they return, but when the process dies of it or
+# becomes another program.
+_DEADLY = ENDING | {"kill", "execve"}
 
 # Calls after which a socket may have other names than before, or tell those of another.
 NAMING = frozenset({*ACCEPTING, "connect"})
@@ -37,15 +42,17 @@ class Descriptors:
     ``sockets`` by id; ``used`` maps a call to the socket of its descriptor, ``made`` to the
     sockets it created, ``ended`` to those whose last name it gave up, ``left`` to processes
     that still had a name of the socket when it gave up one (no more than ``MOST_TOLD`` + 1).
-    ``waited`` maps poll and select to {descriptor: socket}.
+    ``waited`` maps poll and select to {descriptor: socket}. ``doubtful`` maps calls to the sockets
+    of which it is not certain that they gave up the last name, or that they did not.
     """
 
     sockets: Mapping[int, SocketLife]
     used: Mapping[int, int]
     made: Mapping[int, tuple[int, ...]]
-    ended: Mapping[int, tuple[int, ...]]
-    left: Mapping[int, tuple[int, ...]]
+    ended: dict[int, tuple[int, ...]]
+    left: dict[int, tuple[int, ...]]
     waited: Mapping[int, Mapping[int, int]]
+    doubtful: dict[int, set[int]] = field(default_factory=dict)
 
 
 def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
@@ -95,6 +102,7 @@ class _Tables:
         self._gone: set[int] = set()
         self._killers: dict[int, list[Call]] = {}
         self._last_call: dict[int, Call] = {}
+        self._executing: dict[int, list[Drop]] = {}
 
     def table(self, pid: int) -> dict[int, SocketLife]:
         """The process's table; a process never seen before starts with its parent's names."""
@@ -146,6 +154,8 @@ class _Tables:
         if life is None:
             return
         life.holders.pop((pid, fd), None)
+        if call:
+            self._dropped(life, pid, call)
         if life.holders:
             if call:
                 some = islice(life.holders, MOST_TOLD + 1)
@@ -156,6 +166,17 @@ class _Tables:
         if call and visible:
             life.closed_by = call.id
             self.ended.setdefault(call.id, []).append(life.id)
+
+    def _dropped(self, life: SocketLife, pid: int, call: Call) -> None:
+        """When the name was given up: within the call; in a death, by the time it was seen."""
+        process = self.processes.get(pid)
+        end_ns = call.returned_ns
+        if call.name in _DEADLY:
+            end_ns = process.ended_ns if process else None
+        drop = Drop(call, pid, call.entered_ns, end_ns)
+        life.drops.append(drop)
+        if call.name == "execve":
+            self._executing.setdefault(pid, []).append(drop)
 
     def drop_all(self, pid: int, call: Call) -> None:
         process = self.processes.get(pid)
@@ -189,6 +210,8 @@ class _Tables:
 
     def seen(self, call: Call) -> None:
         self._last_call[call.pid] = call
+        for drop in self._executing.pop(call.pid, ()):
+            drop.end_ns = call.entered_ns  # the new program runs
 
     def use(self, call: Call) -> None:
         self.seen(call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from observatory.model import Address, Call, Endpoint
@@ -28,6 +28,29 @@ class Told:
         index = bisect_right(self.times, time_ns)
         return self.endpoints[index - 1] if index else None
 
+    def between(self, first_ns: int, last_ns: int) -> Endpoint | None:
+        """What was told first from one time on and before another."""
+        index = bisect_left(self.times, first_ns)
+        inside = index < len(self.times) and self.times[index] < last_ns
+        return self.endpoints[index] if inside else None
+
+    def learn(self, time_ns: int, endpoint: Endpoint) -> None:
+        """Enter what no call told, once all calls are read."""
+        index = bisect_left(self.times, time_ns)
+        self.times.insert(index, time_ns)
+        self.endpoints.insert(index, endpoint)
+
+
+@dataclass(slots=True, eq=False)
+class Drop:
+    """A descriptor given up by ``call`` (None: by an end that no call accounts for) at some time
+    from ``begin_ns`` to ``end_ns``; ``end_ns`` is None where nothing says when it was done."""
+
+    call: Call | None
+    pid: int
+    begin_ns: int
+    end_ns: int | None
+
 
 @dataclass(slots=True)
 class SocketLife:
@@ -46,6 +69,7 @@ class SocketLife:
     closed_ns: int | None = None
     close_end_ns: int | None = None
     names: tuple[Address, Address] | None = None
+    drops: list[Drop] = field(default_factory=list, repr=False)
     told: Told = field(default_factory=Told, repr=False)
     _named: dict[str, list[Call]] = field(default_factory=dict, repr=False)
     _indexed: int = 0
@@ -60,6 +84,18 @@ class SocketLife:
             return self._named.get(names[0], [])
         found = [call for name in names for call in self._named.get(name, ())]
         return sorted(found, key=lambda call: call.entered_ns)
+
+    def shut_reading(self, time_ns: int) -> Call | None:
+        """The first shutdown of its receiving direction up to a time."""
+        shut = (c for c in self.named("shutdown") if c.args.get("how") != "SHUT_WR")
+        return next((c for c in shut if c.succeeded and c.entered_ns <= time_ns), None)
+
+    @property
+    def gone_ns(self) -> int | None:
+        """When its last descriptor was given up at the latest; None if nothing says."""
+        ends = [self.close_end_ns or self.closed_ns, *(drop.end_ns for drop in self.drops)]
+        known = [end for end in ends if end is not None]
+        return max(known, default=None) if self.closed_ns is not None else None
 
     @property
     def is_tcp(self) -> bool:

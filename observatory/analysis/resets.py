@@ -50,6 +50,7 @@ def _is_active(sighting: Sighting, arrival: Sighting | None) -> bool:
 
 def _sent(scene: Scene, call: Call, sighting: Sighting, reason: str, sure: bool = True) -> Cause:
     scene.findings.sent.setdefault(call.id, []).append(sighting.id)
+    sure = sure and not scene.may_not_be_last(call, sighting.half)
     confidence = scene.confidence(sighting.half) if sure else Confidence.LIKELY
     return by_call(call, reason, confidence)
 
@@ -74,7 +75,7 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
         return None
     call = scene.calls.get(life.closed_by) if life.closed_by is not None else None
     name = f"{call.name}()" if call else "the end of its process"
-    unread = scene.streams[sighting.other].unread_at(life.closed_ns or sighting.time_ns)
+    unread = scene.streams[sighting.other].unread_at(sighting.time_ns)
     if lingers_zero(life):
         reason, sure = f"RST: {name} with SO_LINGER 0 aborts", True
     elif unread > 0:
@@ -159,6 +160,11 @@ def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> s
     closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
     if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:
         return f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
+    shut = life.shut_reading(sighting.time_ns) if life else None
+    mine = [r for r in sighting.half.resets if r.id < sighting.id]
+    if shut is not None and arrival.segment.length and sighting.half.fins and not mine:
+        # Linux tcp_rcv_state_process: in FIN-WAIT-1 and 2 nobody will read it any more.
+        return f"RST: data for a socket that shutdown() c{shut.id} had closed for receiving too"
     if any(r.id < sighting.id for r in (*arrival.half.resets, *sighting.half.resets)):
         return f"RST: {what} for a connection that was reset before"
     if scene.conversation.began_with_syn and scene.conversation.establishing is not None:

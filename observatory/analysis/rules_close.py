@@ -35,10 +35,12 @@ def _aborts_unread(view: View) -> Because | None:
     stream = view.incoming
     if not resets or life is None or stream is None or lingers_zero(life):
         return None
-    unread = stream.unread_at(view.call.entered_ns)
+    aborted_ns = view.segment(resets[0]).time_ns
+    unread = stream.unread_at(aborted_ns)
     if unread <= 0:
         return None
-    brought = [s.id for s in stream.half.carrying(stream.taken_by(view.call.entered_ns), 1 << 62)]
+    unread_from, shown = stream.taken_by(aborted_ns), stream.shown_by(aborted_ns)
+    brought = [s.id for s in stream.half.carrying(unread_from, shown)]
     facts = {"reset": ids(resets), "unread": counted(unread, "byte"), "brought": ids(brought)}
     return Because(facts, segments=tuple(brought))
 

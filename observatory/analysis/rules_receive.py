@@ -10,6 +10,7 @@ from observatory.analysis.rules_transfer import (
     icmp_came,
     no_peer,
     ok,
+    refused_late_data,
     reset_came,
     returned,
     timed_out,
@@ -18,6 +19,7 @@ from observatory.analysis.rules_transfer import (
 )
 from observatory.analysis.streams import Stream
 from observatory.analysis.view import YES, Because, View, counted
+from observatory.model import Call
 
 
 def _nothing_there(view: View) -> Because | None:
@@ -114,13 +116,21 @@ def _own_shutdown(view: View) -> Because | None:
     return Because({"shutdown": f"c{shut[-1].id}"}, (shut[-1].id,)) if shut else None
 
 
+def _until_returned(view: View, *names: str) -> list[Call]:
+    """The socket's other calls begun before this one returned: another process may have been
+    told first."""
+    found = view.life.named(*names) if view.life is not None else []
+    return [c for c in found if c.id != view.call.id and c.entered_ns <= returned(view)]
+
+
 def _eof_after_reset(view: View) -> Because | None:
     """The RST was told to an earlier call; from then on the socket is at its end."""
     other = view.other
     told = [
         c
-        for c in view.earlier(*SENDING, *RECEIVING, "getsockopt")
-        if c.errno in ("ECONNRESET", "EPIPE") or c.args.get("option") == "SO_ERROR"
+        for c in _until_returned(view, *SENDING, *RECEIVING, "getsockopt")
+        if c.errno in ("ECONNRESET", "EPIPE")
+        or (c.args.get("option") == "SO_ERROR" and c.args.get("value") not in (0, "0", None))
     ]
     if other is None or not other.resets or not told:
         return None
@@ -202,6 +212,12 @@ RECEIVE_RULES: tuple[Rule, ...] = (
         "recv-reset", RECEIVING, ok("ECONNRESET"),
         "RST {reset} ended the connection{why}. Bytes that had not been read are lost.",
         "recv(2); RFC 9293 3.10.7.4; UNP 5.12", reset_came),
+    Rule(
+        "recv-reset-by-own-kernel", RECEIVING, ok("ECONNRESET"),
+        "Data {data} came after shutdown() {shutdown} had ended receiving here and a FIN had gone "
+        "out: nobody can read it, so this kernel answered with RST {reset} and gave the connection "
+        "up.",
+        "Linux tcp_rcv_state_process; RFC 1122 4.2.2.13", refused_late_data),
     Rule(
         "recv-dissolved", RECEIVING, ok("ECONNRESET"),
         "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "

@@ -16,6 +16,7 @@ from observatory.analysis.rules_transfer import (
     icmp_came,
     no_peer,
     ok,
+    refused_late_data,
     reset_came,
     returned,
     timed_out,
@@ -89,7 +90,7 @@ def _drew_reset(view: View) -> Because | None:
     for reset in other.resets:
         cause = view.causes[reset.id]
         if cause.kind is CauseKind.REPLY and cause.segment in carried:
-            closer = _closer(view)
+            closer = _closer(view, reset.time_ns)
             why = (
                 f"the peer's socket is gone because {closer.name}() c{closer.id} had closed it"
                 if closer
@@ -100,13 +101,14 @@ def _drew_reset(view: View) -> Because | None:
     return None
 
 
-def _closer(view: View) -> Call | None:
-    """The call that ended the peer's socket, where it was recorded."""
+def _closer(view: View, time_ns: int) -> Call | None:
+    """The call that had ended the peer's socket by then, where it was recorded."""
     other = view.other
     life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
     if life is None or life.closed_by is None:
         return None
-    return next((c for c in life.calls if c.id == life.closed_by), None)
+    calls = (c for c in life.calls if c.id == life.closed_by)
+    return next((c for c in calls if c.entered_ns <= time_ns), None)
 
 
 def _blocked(view: View) -> Because | None:
@@ -330,6 +332,12 @@ SEND_RULES: tuple[Rule, ...] = (
         "send-reset", SENDING, ok("ECONNRESET"),
         "RST {reset} had come{why}; this is the first call to be told. Nothing was sent.",
         "send(2); RFC 9293 3.10.7.4; UNP 5.12", reset_came),
+    Rule(
+        "send-reset-by-own-kernel", SENDING, ok("ECONNRESET"),
+        "Data {data} came after shutdown() {shutdown} had ended receiving here and a FIN had gone "
+        "out: nobody can read it, so this kernel answered with RST {reset} and gave the connection "
+        "up. Nothing was sent.",
+        "Linux tcp_rcv_state_process; RFC 1122 4.2.2.13", refused_late_data),
     Rule(
         "send-dissolved", SENDING, ok("ECONNRESET"),
         "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "

@@ -46,6 +46,23 @@ def reset_came(view: View) -> Because | None:
     return Because({"reset": f"#{resets[-1].id}", "why": why}, by, answered)
 
 
+def refused_late_data(view: View) -> Because | None:
+    """This end's own kernel reset the connection, as data came that nobody can read any more."""
+    life, half = view.life, view.half
+    for reset in half.resets if life is not None and half is not None else ():
+        cause, shut = view.causes[reset.id], life.shut_reading(reset.time_ns) if life else None
+        if cause.kind is not CauseKind.REPLY or cause.segment is None or shut is None:
+            continue
+        if reset.time_ns <= returned(view) and view.segment(cause.segment).length:
+            facts = {
+                "reset": f"#{reset.id}",
+                "data": f"#{cause.segment}",
+                "shutdown": f"c{shut.id}",
+            }
+            return Because(facts, (shut.id,), (reset.id, cause.segment))
+    return None
+
+
 def dissolved(view: View) -> Because | None:
     """connect() to AF_UNSPEC, here or in another process that has the socket, aborted it."""
     life = view.life

@@ -80,6 +80,11 @@ class Scene:
         weak = half in self.matching.tie_broken or self.streams[half].missing_sends
         return Confidence.LIKELY if weak else Confidence.CERTAIN
 
+    def may_not_be_last(self, call: Call, half: Half) -> bool:
+        """Another call gave up a descriptor of the half's socket at the same time."""
+        socket = half.socket or self.conversation.listener
+        return socket in self.descriptors.doubtful.get(call.id, ())
+
     def by_order(self) -> Confidence:
         """How sure a conclusion can be that takes the latest arrival for the cause: a packet
         that the capture lost may have been the real one."""

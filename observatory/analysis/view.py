@@ -193,6 +193,7 @@ def conclude(view: View, because: Because, text: str, rule: str, reference: str,
              certain: bool, plain: bool, by_absence: bool) -> Explanation:  # fmt: skip
     """The explanation with its evidence; downgraded where it rests on what may have been lost."""
     weak = because.likely or not certain or (view.lossy and by_absence)
+    weak = weak or view.call.id in view.joined.descriptors.doubtful
     own = (*view.sent, *view.retransmitted, *view.completed_by, *because.segments)
     return Explanation(
         text=text.format_map({**view.facts(), **because.facts}),
