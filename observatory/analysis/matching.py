@@ -7,23 +7,20 @@ and descriptor lifetimes. Where a port is not known, time alone picks, and the m
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from observatory.analysis.descriptors import ACCEPTING, SENDING, Descriptors, SocketLife
+from observatory.analysis.descriptors import SENDING, Descriptors, SocketLife
 from observatory.analysis.doubts import merged_lives
+from observatory.analysis.naming import FOREVER as FOREVER
+from observatory.analysis.naming import learn, told_between
+from observatory.analysis.naming import local_endpoint as local_endpoint
+from observatory.analysis.opens import ENDS_THE_ATTEMPT, Opens, dissolves
+from observatory.analysis.opens import SLACK_NS as SLACK_NS
+from observatory.analysis.opens import opening_peer as opening_peer
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
-from observatory.model import Call, Endpoint, parse_address
-
-# The capture's clock and the caller's are the same, but a stamp is taken a little before or
-# after the event itself: two sights of one moment may differ by this much.
-SLACK_NS = 1_000_000
-FOREVER = 1 << 63
-
-# After these a socket that tries again starts from nothing (Linux tcp_reset, tcp_write_err).
-_ENDS_THE_ATTEMPT = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"})
+from observatory.model import Call, Endpoint
 
 
 @dataclass(slots=True)
@@ -77,7 +74,8 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
     """Join sockets with conversations; fills ``Half.socket`` and ``Conversation.listener``."""
     lives = descriptors.sockets
     result = Matching(listeners=Listeners(lives.values()))
-    opens = _Opens(wire)
+    opens = Opens(wire)
+    opens.settle(lives.values(), lossy=lossy)
     answers = _Answers(wire)
     for life in lives.values():
         if life.is_tcp and life.listener is None:
@@ -102,9 +100,14 @@ def _listening(life: SocketLife) -> Listening | None:
         return None
     options = life.named("setsockopt")
     only_v6 = any(c.args.get("option") == "IPV6_V6ONLY" and c.args.get("value") for c in options)
-    until = life.close_end_ns or life.closed_ns or FOREVER
+    until = life.gone_ns or FOREVER
     dual = endpoint.address == "::" and not only_v6
     return Listening(life.id, endpoint, dual, listen.entered_ns, until)
+
+
+def takes(one: Listening, endpoint: Endpoint) -> bool:
+    """A connection to ``endpoint`` reaches the listener."""
+    return one.endpoint.port == endpoint.port and _covers(one, endpoint.address)
 
 
 def _covers(one: Listening, address: str) -> bool:
@@ -113,74 +116,16 @@ def _covers(one: Listening, address: str) -> bool:
     return one.endpoint.is_wildcard and (":" in address) == (":" in one.endpoint.address)
 
 
-def local_endpoint(life: SocketLife, before_ns: int) -> Endpoint | None:
-    """The socket's own endpoint as its calls told it up to a time, as packets show it."""
-    told = life.told
-    for call in life.calls[told.calls :]:
-        address = _told_local(life, call)
-        if isinstance(address, Endpoint) and address.port:
-            told.tell(call.entered_ns, address.on_the_wire())
-    told.calls = len(life.calls)
-    return told.at(before_ns)
-
-
-def _told_local(life: SocketLife, call: Call) -> object:
-    if call.name in ACCEPTING and life.created_by != call.id:
-        return None  # accept() tells the new socket's names, not the listener's
-    if call.local is not None:
-        return call.local
-    if call.name in ("getsockname", "bind") and not call.failed:
-        return parse_address(call.args.get("address"))
-    return None
-
-
-class _Opens:
-    """First SYNs without ACK, by destination port, in time order; each is taken once."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._by_ports: dict[tuple[int, int], list[Sighting]] = {}
-        self._by_port: dict[int, list[Sighting]] = {}
-        self._taken: set[int] = set()
-        for conversation in wire.conversations:
-            for half in {conversation.client, conversation.server}:
-                if half.syns and "A" not in half.syns[0].segment.flags:
-                    syn = half.syns[0]
-                    ports = (syn.segment.src.port, syn.segment.dst.port)
-                    self._by_ports.setdefault(ports, []).append(syn)
-                    self._by_port.setdefault(ports[1], []).append(syn)
-        for syns in self._by_port.values():
-            syns.sort(key=lambda s: s.time_ns)
-
-    def take(
-        self, call: Call, local: Endpoint | None, peer: Endpoint, *, deferred: bool = False
-    ) -> Sighting | None:
-        """The SYN sent inside the call; ``deferred`` if it may leave with the first data."""
-        first, last = call.entered_ns - SLACK_NS, (call.returned_ns or FOREVER) + SLACK_NS
-        last = FOREVER if deferred else last
-        if local is not None:
-            candidates = self._by_ports.get((local.port, peer.port), [])
-        else:
-            candidates = self._by_port.get(peer.port, [])
-        begin = bisect_left(candidates, first, key=lambda syn: syn.time_ns)
-        for index in range(begin, len(candidates)):
-            syn = candidates[index]
-            if syn.time_ns > last:
-                break
-            if syn.id in self._taken:
-                continue
-            if _agrees(peer, syn.segment.dst) and (not local or _agrees(local, syn.segment.src)):
-                self._taken.add(syn.id)
-                return syn
-        return None
-
-
 class _Answers:
     """Conversations by (client, server), oldest first; each is accepted once."""
 
     def __init__(self, wire: Wire) -> None:
         self._by_flow: dict[tuple[Endpoint, Endpoint], list[Conversation]] = {}
+        self._flows_of: dict[Endpoint, list[Endpoint]] = {}
         for conversation in wire.conversations:
             flow = (conversation.client.sender, conversation.server.sender)
+            if flow not in self._by_flow:
+                self._flows_of.setdefault(flow[0], []).append(flow[1])
             self._by_flow.setdefault(flow, []).append(conversation)
         self._lives = {flow: len(lives) for flow, lives in self._by_flow.items()}
 
@@ -193,6 +138,12 @@ class _Answers:
         if found:
             waiting.remove(found[0])
         return found
+
+    def servers(self, client: Endpoint, listening: Listening | None) -> list[Endpoint]:
+        """The endpoints towards which ``client`` had connections, of those that a listener
+        takes; of all, where it is not known at which one it listens."""
+        to = self._flows_of.get(client, [])
+        return [one for one in to if listening is None or takes(listening, one)]
 
     def reused(self, conversation: Conversation) -> bool:
         """Whether the four-tuple had other lives."""
@@ -216,48 +167,28 @@ def _may_return(accept: Call, conversation: Conversation) -> bool:
     return not closed and bool(conversation.server.syns or not conversation.began_with_syn)
 
 
-def _agrees(told: Endpoint, seen: Endpoint) -> bool:
-    """A wildcard address agrees with any: after a refused connect the kernel tells 0.0.0.0."""
-    return told.port == seen.port and (told.is_wildcard or told.address == seen.address)
-
-
-def _follow_active(
-    life: SocketLife, calls: Iterable[Call], opens: _Opens, result: Matching
-) -> None:
+def _follow_active(life: SocketLife, calls: Iterable[Call], opens: Opens, result: Matching) -> None:
     """Walk a socket's calls, changing its conversation at each connect that sent a SYN."""
     current: Half | None = None
     attempt_over = False
     for call in calls:
         peer = opening_peer(call)
-        if _dissolves(call):
+        if dissolves(call):
             _assign(call, life, current, result)
             current = None
             continue
         if peer is not None:
-            local = _local_of_attempt(life, call)
-            syn = opens.take(call, local, peer, deferred=_may_defer(life, call))
+            syn = opens.by_call.get(call.id)
             if syn is not None:
                 current = syn.half
                 current.socket = life.id
                 result.opened_by[syn.id] = _opener(life, call, syn)
-                if local is None or not _inside(call, syn):
+                if syn.id in opens.doubtful:
                     result.tie_broken.add(current)
             elif attempt_over:
                 current = None
-            attempt_over = call.errno in _ENDS_THE_ATTEMPT
+            attempt_over = call.errno in ENDS_THE_ATTEMPT
         _assign(call, life, current, result)
-
-
-def _inside(call: Call, syn: Sighting) -> bool:
-    """By the stamps themselves. A SYN just outside may be another's, and this one's was lost."""
-    return call.entered_ns <= syn.time_ns <= (call.returned_ns or FOREVER)
-
-
-def _may_defer(life: SocketLife, call: Call) -> bool:
-    """With TCP_FASTOPEN_CONNECT connect() may return without sending (tcp(7))."""
-    return call.name == "connect" and any(
-        c.args.get("option") == "TCP_FASTOPEN_CONNECT" for c in life.named("setsockopt")
-    )
 
 
 def _opener(life: SocketLife, call: Call, syn: Sighting) -> Call:
@@ -268,20 +199,6 @@ def _opener(life: SocketLife, call: Call, syn: Sighting) -> Call:
     return next(sends, call)
 
 
-def opening_peer(call: Call) -> Endpoint | None:
-    """Where an active open goes: connect(), or a send that carries a Fast Open (tcp(7))."""
-    if call.name != "connect" and "MSG_FASTOPEN" not in str(call.args.get("flags")):
-        return None
-    peer = parse_address(call.args.get("address"))
-    return peer.on_the_wire() if isinstance(peer, Endpoint) else None
-
-
-def _local_of_attempt(life: SocketLife, call: Call) -> Endpoint | None:
-    if isinstance(call.local, Endpoint) and call.local.port:
-        return call.local.on_the_wire()
-    return local_endpoint(life, call.entered_ns)
-
-
 def _assign(call: Call, life: SocketLife, half: Half | None, result: Matching) -> None:
     if half is not None:
         result.half_at[(call.id, life.id)] = half
@@ -289,34 +206,45 @@ def _assign(call: Call, life: SocketLife, half: Half | None, result: Matching) -
 
 
 def _match_accepted(
-    descriptors: Descriptors, answers: _Answers, opens: _Opens, result: Matching
+    descriptors: Descriptors, answers: _Answers, opens: Opens, result: Matching
 ) -> None:
     lives = [life for life in descriptors.sockets.values() if life.listener is not None]
     for life in sorted(lives, key=lambda one: one.created_ns):
         if not life.is_tcp or not life.calls:
             continue
         accept = life.calls[0]
-        client, server = accept.peer, accept.local
-        if not isinstance(client, Endpoint) or not isinstance(server, Endpoint):
+        if not isinstance(accept.peer, Endpoint):
             continue
-        found = answers.accepted(client.on_the_wire(), server.on_the_wire(), accept)
+        client = accept.peer.on_the_wire()
+        servers = _own_names(life, client, descriptors, answers)
+        found = answers.accepted(client, servers[0], accept) if servers else []
         if not found:
             continue
         conversation = found[0]
-        if len(found) > 1:
+        if len(found) > 1 or len(servers) > 1:
             result.tie_broken.add(conversation.server)
+        elif accept.local is None:
+            learn(life, accept.entered_ns, servers[0])
         conversation.server.socket = life.id
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept
         for index, call in enumerate(life.calls, 1):
             _assign(call, life, conversation.server, result)
-            if _dissolves(call):
+            if dissolves(call):
                 _follow_active(life, life.calls[index:], opens, result)
                 break
 
 
-def _dissolves(call: Call) -> bool:
-    return call.name == "connect" and call.args.get("address") == "AF_UNSPEC" and call.succeeded
+def _own_names(
+    life: SocketLife, client: Endpoint, descriptors: Descriptors, answers: _Answers
+) -> list[Endpoint]:
+    """What an accepted socket's own endpoint may be: what a call told, else one at which its
+    listener listens and to which its peer had a connection."""
+    told = told_between(life, 0, FOREVER)
+    if told is not None:
+        return [told]
+    listener = descriptors.sockets.get(life.listener or 0)
+    return answers.servers(client, _listening(listener) if listener else None)
 
 
 def _match_preexisting(life: SocketLife, answers: _Answers, result: Matching) -> None:
