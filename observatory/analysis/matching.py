@@ -132,7 +132,7 @@ class _Answers:
     def accepted(self, client: Endpoint, server: Endpoint, accept: Call) -> list[Conversation]:
         """Those that the accept may have returned, oldest first; the oldest is used up."""
         waiting = self._by_flow.get((client, server), [])
-        by_ns = (accept.returned_ns or FOREVER) + SLACK_NS
+        by_ns = accept.returned_ns or FOREVER  # a packet is stamped before it is delivered
         begun = takewhile(lambda c: c.sightings[0].time_ns <= by_ns, waiting)
         found = [conversation for conversation in begun if _may_return(accept, conversation)]
         if found:
