@@ -51,11 +51,12 @@ def analyze(trace: Trace) -> Analysis:
     the result as unexplained.
     """
     findings = Findings()
+    exact = returns_exactly(trace)
     replayed = descriptors.replay(trace.calls, trace.processes)
     wire = follow(trace.segments)
     matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
     endings.settle(replayed, wire)
-    flows = {c.id: streams.build(c, matched) for c in wire.conversations}
+    flows = {c.id: streams.build(c, matched, exact=exact) for c in wire.conversations}
     datagrams.attribute_raw(replayed, trace.segments, findings)
     calls = {call.id: call for call in trace.calls}
     for conversation in wire.conversations:
@@ -86,6 +87,7 @@ def analyze(trace: Trace) -> Analysis:
         _at_port(wire),
         _signals(trace.calls),
         {process.pid: process for process in trace.processes},
+        exact,
     )
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     attributed = _attribute(trace, joined, findings, explained)
@@ -98,6 +100,12 @@ def analyze(trace: Trace) -> Analysis:
         coverage=_coverage(trace, explained, attributed),
         notes=notes(trace, joined, findings),
     )
+
+
+def returns_exactly(trace: Trace) -> bool:
+    """Whether ``returned_ns`` is when a call returned. strace knows only that it had returned
+    when its thread was stopped again, for its next call."""
+    return trace.run.calls_source != "strace"
 
 
 def _queued(wire: Wire) -> dict[int, list[Conversation]]:

@@ -36,7 +36,8 @@ class Joined:
     """Everything that says what a call met on the wire. ``queued`` maps a listening socket to
     the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
     a port to the sockets and the conversations that have it at one end; ``signals`` a process to
-    the kill() calls that reached it; ``processes`` to what is known of it."""
+    the kill() calls that reached it; ``processes`` to what is known of it. ``exact`` is False where
+    ``returned_ns`` is only a time by which a call had returned."""
 
     descriptors: Descriptors
     wire: Wire
@@ -49,6 +50,7 @@ class Joined:
     at_port: Mapping[int, list[Conversation]]
     signals: Mapping[int, list[Call]]
     processes: Mapping[int, Process]
+    exact: bool = True
 
     def who(self, pid: int) -> str:
         """A process as reports print it: ``server[4711]``."""
@@ -174,7 +176,9 @@ def _made_room(joined: Joined, call: Call) -> list[int]:
     half, conversation = joined.half(call), joined.conversation(call)
     if half is None or conversation is None:
         return []
-    if (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
+    life = joined.life(call)
+    never_waits = life is not None and life.nonblocking(call.entered_ns) is not None
+    if never_waits or (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
         return []
     meanwhile = conversation.between(call.entered_ns, _latest(call))
     acks = [s for s in meanwhile if s.half is not half and s.ack is not None]
@@ -283,8 +287,10 @@ def _next_in_queue(joined: Joined, life: SocketLife, call: Call) -> list[int]:
     """The oldest completed connection that no accept had taken yet."""
     for conversation in joined.queued[life.id]:
         accept = joined.matching.accepted_by.get(conversation.id)
-        if accept is None or (accept.returned_ns or FOREVER) > call.entered_ns:
+        if accept is None or accept.entered_ns > call.entered_ns:
             return _establishing(conversation, call)
+        if (accept.returned_ns or FOREVER) > call.entered_ns:
+            return _establishing(conversation, call) if joined.exact else []
     return []
 
 
@@ -302,7 +308,9 @@ def _writable(joined: Joined, life: SocketLife, events: str, call: Call) -> list
     if not joined.streams[conversation.id][half].sends:
         return _first_before(other.syns, call)
     meanwhile = conversation.between(call.entered_ns, _latest(call))
-    return [s.id for s in meanwhile if s.half is other and s.ack][-1:]
+    acks = [s.id for s in meanwhile if s.half is other and s.ack]
+    # Of several ACKs up to a time by which it had returned, any may have come after it had.
+    return acks[-1:] if joined.exact else []
 
 
 def _close(joined: Joined, call: Call) -> list[int]:

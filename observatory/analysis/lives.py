@@ -85,6 +85,20 @@ class SocketLife:
         found = [call for name in names for call in self._named.get(name, ())]
         return sorted(found, key=lambda call: call.entered_ns)
 
+    def nonblocking(self, time_ns: int) -> Call | None:
+        """The call that had made it non-blocking by a time, if it was."""
+        first = self.calls[0] if self.calls else None
+        made_so = first is not None and first.id == self.created_by and _asks_nonblocking(first)
+        current = first if made_so else None
+        for call in self.named("ioctl", "fcntl"):
+            if call.entered_ns > time_ns:
+                break
+            if call.name == "ioctl" and call.args.get("request") == "FIONBIO":
+                current = call if call.args.get("value") else None
+            if call.name == "fcntl" and call.args.get("command") == "F_SETFL":
+                current = call if "O_NONBLOCK" in str(call.args.get("value")) else None
+        return current
+
     def shut_reading(self, time_ns: int) -> Call | None:
         """The first shutdown of its receiving direction up to a time."""
         shut = (c for c in self.named("shutdown") if c.args.get("how") != "SHUT_WR")
@@ -108,3 +122,7 @@ class SocketLife:
     @property
     def is_unix(self) -> bool:
         return self.family == "AF_UNIX"
+
+
+def _asks_nonblocking(call: Call) -> bool:
+    return "SOCK_NONBLOCK" in f"{call.args.get('type')} {call.args.get('flags')}"

@@ -125,12 +125,11 @@ class Opens:
         due = deque(attempt for attempt in attempts if left[attempt] == 1 and attempt.sure)
         while due:
             attempt = due.popleft()
-            free = (syn for syn in attempt.candidates if syn.id not in self._taken)
-            syn = next(free, None)
-            if syn is None or attempt.call.id in self.by_call:
+            free = [syn for syn in attempt.candidates if syn.id not in self._taken]
+            if not free or attempt.call.id in self.by_call:
                 continue
-            self._claim(attempt, syn, sure=not lossy)
-            for other in wanted[syn.id]:
+            self._claim(attempt, free[0], sure=not lossy)
+            for other in wanted[free[0].id]:
                 left[other] -= 1
                 if left[other] == 1 and other.sure:
                     due.append(other)

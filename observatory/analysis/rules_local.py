@@ -105,7 +105,8 @@ def _ready(view: View) -> Because | None:
 
 
 def _ready_at_once(view: View) -> Because | None:
-    return YES if view.call.result else None
+    # What came before the return made it ready; when that was is not always known.
+    return Because(likely=not view.exact) if view.call.result else None
 
 
 def _expired(view: View) -> Because | None:

@@ -127,7 +127,7 @@ def _descriptors_used_up(view: View) -> Because | None:
         c.establishing.id
         for c in queued
         if c.establishing is not None
-        and c.establishing.time_ns <= (view.call.returned_ns or 0)
+        and c.establishing.time_ns <= view.decided_ns
         and _not_yet_accepted(view, c.id)
     ]
     if not waiting:

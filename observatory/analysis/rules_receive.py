@@ -69,8 +69,7 @@ def _urgent_ahead(view: View, stream: Stream) -> int:
     inline = view.option("SO_OOBINLINE")
     if inline is not None and inline.args.get("value"):
         return 0
-    now = view.call.returned_ns or 0
-    unread = range(stream.taken_by(now), stream.shown_by(now))
+    unread = range(stream.taken_by(returned(view)), stream.shown_by(view.decided_ns))
     return sum(offset in unread for offset in stream.urgent)
 
 
@@ -80,7 +79,8 @@ def _received_part(view: View) -> Because | None:
     because = _received(view)
     if stream is None or because is None:
         return None
-    left = stream.unread_at(view.call.returned_ns or 0) - _urgent_ahead(view, stream)
+    there = stream.shown_by(view.decided_ns) - stream.taken_by(returned(view))
+    left = there - _urgent_ahead(view, stream)
     if left <= 0:
         return None
     return Because({**because.facts, "left": counted(left, "byte")})

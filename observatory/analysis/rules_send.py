@@ -117,10 +117,11 @@ def _blocked(view: View) -> Because | None:
         return None
     if not view.completed_by or view.half is None:
         return None
-    waited = (call.returned_ns - call.entered_ns) / 1e6
+    waited = f"{(call.returned_ns - call.entered_ns) / 1e6:.0f} ms"
     shut = _shut_window(view, call.entered_ns, call.returned_ns)
     closed = f" Meanwhile the peer's window was 0 (#{shut[0]})." if shut else ""
-    return Because({"waited": f"{waited:.0f} ms", "closed": closed}, segments=shut)
+    told = waited if view.exact else f"no more than {waited}"
+    return Because({"waited": told, "closed": closed}, segments=shut)
 
 
 def _shut_window(view: View, first_ns: int, last_ns: int) -> tuple[int, ...]:
@@ -228,7 +229,7 @@ def _no_room(view: View) -> Because | None:
     if half is None:
         return Because({"why": why, "peer": ""}, calls)
     other = view.other
-    before = view.conversation.before(returned(view)) if view.conversation else ()
+    before = view.conversation.before(view.decided_ns) if view.conversation else ()
     closed = list(islice((s.id for s in before if s.half is other and s.ack is not None), 1))
     told = _last_window(half, other, view.segment(closed[0])) if closed and other else ""
     return Because({"why": why, "peer": told}, calls, tuple(closed))

@@ -33,6 +33,7 @@ class Stream:
     missing_sends: bool = False
     shown_ns: list[int] = field(default_factory=list)
     urgent: dict[int, int] = field(default_factory=dict)
+    exact: bool = True
     sent_until: int = 1
     read_until: int = 1
 
@@ -63,7 +64,8 @@ class Stream:
         """The receive that took bytes at that moment, and so made room in the buffer."""
         index = bisect_left(self.read_log, time_ns - SLACK_NS, key=lambda entry: entry[0])
         for returned_ns, _, call in self.read_log[index : index + 1]:
-            if call.entered_ns <= time_ns and returned_ns <= time_ns + READ_NS:
+            soon = not self.exact or returned_ns <= time_ns + READ_NS
+            if call.entered_ns <= time_ns and soon:
                 return call
         return None
 
@@ -77,11 +79,15 @@ class Stream:
         return max(self.shown_by(time_ns) - self.taken_by(time_ns), 0)
 
 
-def build(conversation: Conversation, matching: Matching) -> dict[Half, Stream]:
-    """Both streams of a conversation (one, when a socket is connected to itself)."""
+def build(
+    conversation: Conversation, matching: Matching, *, exact: bool = True
+) -> dict[Half, Stream]:
+    """Both streams of a conversation (one, when a socket is connected to itself). ``exact`` is
+    False where a call is known to have returned by a time, and not when."""
     halves = (conversation.client, conversation.server)
     streams = {
-        half: Stream(half, shown_ns=_shown_ns(half), urgent=urgent_offsets(half)) for half in halves
+        half: Stream(half, shown_ns=_shown_ns(half), urgent=urgent_offsets(half), exact=exact)
+        for half in halves
     }
     for half, stream in streams.items():
         _enter_sends(stream, matching.calls_of.get(half, []))

@@ -77,6 +77,18 @@ class View:
         return self.joined.streams[half.conversation][half] if half is not None else None
 
     @property
+    def exact(self) -> bool:
+        """``returned_ns`` is when the call returned, and not only a time by which it had."""
+        return self.joined.exact
+
+    @property
+    def decided_ns(self) -> int:
+        """What had come by then, the call certainly found: its return, or its entry where only
+        a bound of the return is known."""
+        call = self.call
+        return call.returned_ns if self.exact and call.returned_ns is not None else call.entered_ns
+
+    @property
     def address(self) -> Address | None:
         """The address argument of the call."""
         return parse_address(self.call.args.get("address"))
@@ -129,20 +141,7 @@ class View:
     @property
     def nonblocking(self) -> Call | None:
         """The call that made the socket non-blocking, if it is."""
-        life = self.life
-        if life is None:
-            return None
-        first = life.calls[0]
-        made_so = first.id == life.created_by and _asks_nonblocking(first)
-        current = first if made_so else None
-        for call in life.named("ioctl", "fcntl"):
-            if call.entered_ns > self.call.entered_ns:
-                break
-            if call.name == "ioctl" and call.args.get("request") == "FIONBIO":
-                current = call if call.args.get("value") else None
-            if call.name == "fcntl" and call.args.get("command") == "F_SETFL":
-                current = call if "O_NONBLOCK" in str(call.args.get("value")) else None
-        return current
+        return self.life.nonblocking(self.call.entered_ns) if self.life else None
 
     def _end(self) -> str:
         """What ended a call that never returned."""
@@ -167,10 +166,6 @@ class View:
             "completed": ids(self.completed_by),
             "end": self._end(),
         }
-
-
-def _asks_nonblocking(call: Call) -> bool:
-    return "SOCK_NONBLOCK" in f"{call.args.get('type')} {call.args.get('flags')}"
 
 
 def ids(numbers: tuple[int, ...] | list[int]) -> str:
