@@ -15,7 +15,7 @@ import platform
 import select
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +36,9 @@ TICK_S = 0.05
 """How often what was observed is appended to the run file while the run goes on."""
 HOLD_BACK_NS = 50_000_000
 """What is younger may still be overtaken: by a frame of another processor, by a journal."""
+
+Own = Callable[[Sequence[Frame], Sequence[Call]], Sequence[Frame]]
+"""Of all frames those that belong to the calls."""
 
 INTERRUPTED = "the run was interrupted by the user: what was to follow is missing"
 
@@ -110,9 +113,7 @@ def observe(
     same, and the exception carries a note that says so. Raises UsageError, PermissionRefused,
     CaptureError, ScenarioFailed, WriteFailed, KeyboardInterrupt.
     """
-    from observatory.codec.runfile import write_run
     from observatory.lab.stage import open_stage
-    from observatory.reports.annotations import comments
     from observatory.scenarios.catalogue import find
     from observatory.sources.capture import Capture
     from observatory.sources.ring import LARGEST_FRAME, link_of, open_packet_socket
@@ -129,8 +130,9 @@ def observe(
             run=_header(name, host, interface, stage, capture),
             interfaces=(Interface(link.name, link.linktype, LARGEST_FRAME),),
         )
-        writer = None if path is None else stack.enter_context(_writer(path, before))
-        growth = _Growth(stage, capture, before.interfaces, host, writer)
+        writer = None if path is None else stack.enter_context(open_writer(path, before))
+        own = _own_on_host(before.interfaces) if host else None
+        growth = Growth(writer, lambda: stage.so_far().calls, lambda: capture.frames, own)
         outcome = _play(stage, growth)
         ports = own_ports(outcome.calls) if host else None
         failure: BaseException | None = KeyboardInterrupt() if outcome.interrupted else None
@@ -140,16 +142,7 @@ def observe(
         except (ObservatoryError, KeyboardInterrupt) as error:
             failure = error
         trace = _trace(before, capture, outcome, ports)
-        try:
-            analysis = analyze(trace)
-        except Exception as mistake:
-            # Ours, and no reason to lose what was observed.
-            if writer is not None:
-                writer.finish(write_run(trace))
-                mistake.add_note(f"what was observed is in {writer.path}")
-            raise
-        if writer is not None:
-            writer.finish(write_run(trace, comments(analysis)))
+        analysis = conclude(trace, writer)
     where = None if writer is None else writer.path
     if failure is not None:
         if where is not None:
@@ -173,7 +166,8 @@ def _header(name: str, host: bool, interface: str, stage: OpenStage, capture: Ca
     )
 
 
-def _writer(path: Path, before: Trace) -> RunWriter:
+def open_writer(path: Path, before: Trace) -> RunWriter:
+    """The run file that grows while the run goes on, at ``path`` or a numbered name beside it."""
     from observatory.sources import files
 
     owner = files.sudo_owner(os.environ)
@@ -181,7 +175,7 @@ def _writer(path: Path, before: Trace) -> RunWriter:
     return files.RunWriter(files.unused_path(path, owner), before, owner)
 
 
-def _play(stage: OpenStage, growth: _Growth) -> Outcome:
+def _play(stage: OpenStage, growth: Growth) -> Outcome:
     """Let the actors begin, and append what they do to the file until they have ended."""
     pause = TICK_S
     try:
@@ -196,22 +190,23 @@ def _play(stage: OpenStage, growth: _Growth) -> Outcome:
     return stage.wait()
 
 
-class _Growth:
-    """Appends to the run file what was observed since the last time."""
+class Growth:
+    """Appends to the run file what was observed since the last time.
+
+    ``calls`` and ``frames`` give all so far; ``own`` leaves out the frames of others.
+    """
 
     def __init__(
         self,
-        stage: OpenStage,
-        capture: Capture,
-        interfaces: tuple[Interface, ...],
-        host: bool,
         writer: RunWriter | None,
+        calls: Callable[[], Sequence[Call]],
+        frames: Callable[[], Sequence[Frame]],
+        own: Own | None,
     ) -> None:
-        self._stage = stage
-        self._capture = capture
-        self._interfaces = interfaces
-        self._host = host
         self._writer = writer
+        self._calls = calls
+        self._frames = frames
+        self._own = own
         self._until_ns = 0
         self._written: dict[int, bool] = {}  # a call's id, and whether it had returned
 
@@ -219,13 +214,11 @@ class _Growth:
         if self._writer is None:
             return
         until_ns = time.time_ns() - HOLD_BACK_NS
-        calls = self._stage.so_far().calls
+        calls = self._calls()
         frames: Sequence[Frame] = [
-            frame for frame in self._capture.frames if self._until_ns < frame.time_ns <= until_ns
+            frame for frame in self._frames() if self._until_ns < frame.time_ns <= until_ns
         ]
-        if self._host:
-            frames = own_frames(frames, self._interfaces, own_ports(calls))
-        self._writer.frames(frames)
+        self._writer.frames(self._own(frames, calls) if self._own else frames)
         self._writer.calls(self._news(calls, until_ns))
         self._until_ns = until_ns
 
@@ -238,6 +231,24 @@ class _Growth:
                 self._written[call.id] = returned
                 news.append(call)
         return news
+
+
+def conclude(trace: Trace, writer: RunWriter | None) -> Analysis:
+    """The analysis of a run that has ended, and its run file complete and annotated."""
+    from observatory.codec.runfile import write_run
+    from observatory.reports.annotations import comments
+
+    try:
+        analysis = analyze(trace)
+    except Exception as mistake:
+        # Ours, and no reason to lose what was observed.
+        if writer is not None:
+            writer.finish(write_run(trace))
+            mistake.add_note(f"what was observed is in {writer.path}")
+        raise
+    if writer is not None:
+        writer.finish(write_run(trace, comments(analysis)))
+    return analysis
 
 
 def _trace(
@@ -260,6 +271,10 @@ def _trace(
         frames=tuple(frames),
         defects=(*interrupted, *failed, *outcome.defects, *unread),
     )
+
+
+def _own_on_host(interfaces: Sequence[Interface]) -> Own:
+    return lambda frames, calls: own_frames(frames, interfaces, own_ports(calls))
 
 
 def own_ports(calls: Iterable[Call]) -> frozenset[int]:

@@ -37,6 +37,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags))
 
 
+def setns(fd: int, kind: int) -> None:
+    """Move this process into the namespace of a /proc/PID/ns file (setns(2)). Raises OSError."""
+    _check(_libc.setns(fd, kind))
+
+
 def prctl(option: int, argument: int | bytes = 0) -> None:
     """prctl(2) with one argument. Raises OSError."""
     value = ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)
