@@ -228,6 +228,10 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
         return unknown("an empty segment without ACK")
     if sighting.ack > side.ack:
         return _advance(scene, sighting)
+    syn = side.arrival
+    if syn is not None and syn.kind is Kind.SYN and not half.syns and sighting.ack < 1:
+        what = "challenge ACK: these ports still have an older connection at this end"
+        return reply_to(syn, what, scene.by_order())
     asking = _asking(side, sighting)
     if asking is not None:
         return reply_to(asking, _why_repeated(asking), scene.by_order())

@@ -101,6 +101,9 @@ def _listening(life: SocketLife) -> Listening | None:
     options = life.named("setsockopt")
     only_v6 = any(c.args.get("option") == "IPV6_V6ONLY" and c.args.get("value") for c in options)
     until = life.gone_ns or FOREVER
+    stops = life.shut_reading(until)
+    if stops is not None and stops.entered_ns > listen.entered_ns:
+        until = stops.returned_ns or stops.entered_ns
     dual = endpoint.address == "::" and not only_v6
     return Listening(life.id, endpoint, dual, listen.entered_ns, until)
 

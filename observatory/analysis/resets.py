@@ -76,10 +76,10 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
     call = scene.calls.get(life.closed_by) if life.closed_by is not None else None
     name = f"{call.name}()" if call else "the end of its process"
     unread = scene.streams[sighting.other].unread_at(sighting.time_ns)
-    if lingers_zero(life):
-        reason, sure = f"RST: {name} with SO_LINGER 0 aborts", True
-    elif unread > 0:
+    if unread > 0:  # asked first by Linux __tcp_close
         reason, sure = f"RST: {name} with {unread} bytes unread aborts", True
+    elif lingers_zero(life):
+        reason, sure = f"RST: {name} with SO_LINGER 0 aborts", True
     else:
         reason, sure = f"RST: sent while {name} ended the socket", False
     if call is None:
@@ -156,6 +156,8 @@ def _for_no_connection(scene: Scene, sighting: Sighting) -> Cause | None:
 
 def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> str:
     life = scene.life(sighting.half)
+    if sighting.ends_older:
+        return "RST: in SYN-SENT, an ACK that is not of its SYN but of an older connection"
     what = "data" if arrival.segment.length else "a segment"
     closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
     if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:

@@ -33,7 +33,7 @@ def _ended(view: View) -> SocketLife | None:
 def _aborts_unread(view: View) -> Because | None:
     resets, life = _with_flag(view, "R"), _ended(view)
     stream = view.incoming
-    if not resets or life is None or stream is None or lingers_zero(life):
+    if not resets or life is None or stream is None:
         return None
     aborted_ns = view.segment(resets[0]).time_ns
     unread = stream.unread_at(aborted_ns)
@@ -41,8 +41,14 @@ def _aborts_unread(view: View) -> Because | None:
         return None
     unread_from, shown = stream.taken_by(aborted_ns), stream.shown_by(aborted_ns)
     brought = [s.id for s in stream.half.carrying(unread_from, shown)]
-    facts = {"reset": ids(resets), "unread": counted(unread, "byte"), "brought": ids(brought)}
-    return Because(facts, segments=tuple(brought))
+    option = view.option("SO_LINGER") if lingers_zero(life) else None
+    facts = {
+        "reset": ids(resets),
+        "unread": counted(unread, "byte"),
+        "brought": ids(brought),
+        "linger": f" SO_LINGER 0 (c{option.id}) would have done the same." if option else "",
+    }
+    return Because(facts, (option.id,) if option else (), tuple(brought))
 
 
 def _aborts_linger(view: View) -> Because | None:
@@ -119,6 +125,15 @@ def _fin_before(view: View) -> Because | None:
     cause = view.causes[fins[0]]
     by = f"by c{cause.call}" if cause.call is not None else "before"
     return Because({"fin": f"#{fins[0]}", "by": by}, (cause.call,) if cause.call else ())
+
+
+def _fin_under_way(view: View) -> Because | None:
+    half = view.half
+    if half is None or not half.fins:
+        return None
+    shut = [c for c in view.earlier("shutdown") if c.args.get("how") != "SHUT_RD" and c.succeeded]
+    facts = {"shutdown": f"c{shut[0].id}"} if shut else {}
+    return Because(facts, (shut[0].id,), (half.fins[0].id,)) if shut else None
 
 
 def _reset_before(view: View) -> Because | None:
@@ -268,6 +283,11 @@ def _made_name(view: View) -> Because | None:
 
 CLOSE_RULES: tuple[Rule, ...] = (
     Rule(
+        "shutdown-unopened", _SHUTDOWN, _ok(),
+        "The connection was not open: {syn} had got no SYN-ACK. shutdown() broke the attempt off, "
+        "whatever direction it named; nothing was sent.", "shutdown(2); Linux inet_shutdown",
+        _gave_up_before),
+    Rule(
         "shutdown-write", _SHUTDOWN, _ok(),
         "shutdown(SHUT_WR) sent FIN {fin} at once, whoever else holds the socket: a half-close. "
         "This end can still receive.", "shutdown(2); RFC 9293 3.6; UNP 6.6", _half_close),
@@ -316,15 +336,15 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "client: RST ({reset}) aborted each.",
         "Linux inet_csk_listen_stop; UNP 4.5", _aborts_queue),
     Rule(
+        "close-unread-data", _CLOSE, _ok(),
+        "{unread} that {brought} had brought were never read: closing then is data loss, so the "
+        "kernel tells the peer by RST {reset} instead of FIN.{linger}",
+        "RFC 1122 4.2.2.13; RFC 2525 2.17; Linux __tcp_close", _aborts_unread),
+    Rule(
         "close-linger-zero", _CLOSE, _ok(),
         "SO_LINGER was set to on with 0 seconds ({option}): close() aborted the connection with "
         "RST {reset}, threw away what was unsent and skipped TIME-WAIT.",
         "socket(7) SO_LINGER; RFC 9293 3.10.5; UNP 7.5", _aborts_linger),
-    Rule(
-        "close-unread-data", _CLOSE, _ok(),
-        "{unread} that {brought} had brought were never read: closing then is data loss, so the "
-        "kernel tells the peer by RST {reset} instead of FIN.",
-        "RFC 1122 4.2.2.13; RFC 2525 2.17; Linux __tcp_close", _aborts_unread),
     Rule(
         "close-aborted", _CLOSE, _ok(),
         "RST {reset} went out while the socket was closed.", "RFC 9293 3.10.5", _aborts_somehow,
@@ -359,6 +379,11 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "close-after-fin", _CLOSE, _ok(),
         "FIN {fin} had gone out already ({by}); close() gave up the descriptor and sent nothing.",
         "close(2); shutdown(2)", _fin_before, plain=True),
+    Rule(
+        "close-fin-on-its-way", _CLOSE, _ok(),
+        "shutdown() {shutdown} had ended the sending already; its FIN waited behind bytes that "
+        "could not leave yet. close() gave up the descriptor and sent nothing.",
+        "close(2); shutdown(2); RFC 9293 3.6", _fin_under_way),
     Rule(
         "close-after-failure", _CLOSE, _ok(),
         "There was no connection any more ({told} had failed with {failure}); nothing was sent.",

@@ -170,6 +170,8 @@ def _opened_unseen(view: View) -> Because | None:
     life = view.life
     if life is None or not life.is_tcp or view.conversation is not None:
         return None
+    if not isinstance(view.address, Endpoint):
+        return None
     return Because({"peer": view.address}, likely=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import islice
 
 from observatory.analysis.causes import HELD_BACK_NS
@@ -23,9 +24,13 @@ from observatory.analysis.rules_transfer import (
     timed_wait,
     unix,
 )
+from observatory.analysis.scene import during
 from observatory.analysis.view import YES, Because, View, counted, ids
 from observatory.analysis.wire import Half
 from observatory.model import Call, CauseKind, Segment
+
+# What can make bytes leave that were held back.
+_LETS_GO = SENDING | {"shutdown", "close", "setsockopt"}
 
 
 def _udp(view: View) -> Because | None:
@@ -140,15 +145,31 @@ def _held(view: View) -> Because | None:
     first = view.segment(view.sent[0])
     if first.time_ns <= call.returned_ns + HELD_BACK_NS:
         return None
-    release = view.causes[first.id].segment
-    told = f"until #{release} came" if release else "until a timer let them go"
+    release, opener = view.causes[first.id].segment, _let_go(view, first.time_ns)
+    if release:
+        told = f"until #{release} came"
+    elif opener:
+        told = f"until {opener.name}() c{opener.id} let them go"
+    else:
+        told = "until a timer let them go"
     hold, asked = why_held(view, first), call.args.get("length")
     part = isinstance(asked, int) and call.result is not None and call.result < asked
     taken = (
         f"{call.result} of {asked} bytes" if part else f"the {counted(call.result or 0, 'byte')}"
     )
     facts = {"told": told, "why": hold.why, "taken": taken}
-    return Because(facts, segments=(release,) if release else (), likely=not hold.sure)
+    calls = (opener.id,) if opener and not release else ()
+    likely = not hold.sure or not (release or opener)
+    return Because(facts, calls, (release,) if release else (), likely=likely)
+
+
+def _let_go(view: View, time_ns: int) -> Call | None:
+    """The socket's later call within which the bytes left: a send that filled the segment, an
+    option that uncorked, a FIN behind them."""
+    calls = view.life.calls if view.life is not None else []
+    index = bisect_right(calls, time_ns, key=lambda c: c.entered_ns)
+    near = (c for c in calls[max(index - 4, 0) : index] if c.name in _LETS_GO)
+    return next((c for c in near if c.id != view.call.id and during(c, time_ns)), None)
 
 
 def _from_file(view: View) -> Because | None:

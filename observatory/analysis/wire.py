@@ -80,7 +80,8 @@ class Sighting:
     """A TCP segment in its conversation. ``seq`` and ``end`` are offsets; ``ack`` is the
     other direction's, None without the flag. ``original`` is the first transmission that this
     one repeats; ``fresh`` says that it shows something new, and where it does both ``parts`` is
-    the new payload."""
+    the new payload. ``ends_older`` marks a RST with the number of the connection before, on the
+    same ports: that is the one it ends."""
 
     segment: Segment
     conversation: Conversation
@@ -95,6 +96,7 @@ class Sighting:
     original: Sighting | None = None
     out_of_order: bool = False
     kind: Kind = Kind.ACK
+    ends_older: bool = False
     parts: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -154,6 +156,7 @@ class Wire:
 def follow(segments: Iterable[Segment]) -> Wire:
     """Sort TCP segments (in capture order) into conversations. Linear in the segments."""
     current: dict[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]] = {}
+    older: dict[tuple[Endpoint, Endpoint], Half] = {}
     conversations: list[Conversation] = []
     sightings: dict[int, Sighting] = {}
     for segment in segments:
@@ -164,14 +167,29 @@ def follow(segments: Iterable[Segment]) -> Wire:
             conversation = _open(segment, len(conversations) + 1)
             conversations.append(conversation)
             client, server = conversation.client, conversation.server
+            if place is not None:
+                older[(segment.src, segment.dst)] = place[1]
             current[(client.sender, server.sender)] = (conversation, client, server)
             if client is not server:
                 current[(server.sender, client.sender)] = (conversation, server, client)
             place = current[(segment.src, segment.dst)]
-        sightings[segment.id] = _place(segment, *place)
+        sighting = sightings[segment.id] = _place(segment, *place)
+        if "R" in segment.flags and segment.ack == 0 and place[1].isn_seen:
+            _reset_older(sighting, older.get((segment.src, segment.dst)))
     for conversation in conversations:
         conversation.establishing = _establishing(conversation)
     return Wire(tuple(conversations), sightings)
+
+
+def _reset_older(reset: Sighting, older: Half | None) -> None:
+    """A SYN whose ports an older connection still has at the other end is answered by that one's
+    ACK, and this by a RST with the number that the ACK asks for: it ends the older connection
+    (RFC 9293 3.5.1, half-open discovery)."""
+    if older is None or older.base is None or reset.seq == reset.half.next:
+        return
+    if reset.segment.seq == (older.base + older.next) % _SPACE:
+        reset.ends_older = True
+        older.resets.append(reset)
 
 
 def _establishing(conversation: Conversation) -> Sighting | None:
