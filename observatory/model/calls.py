@@ -12,13 +12,13 @@ Argument = None | bool | int | float | str | tuple["Argument", ...] | Mapping[st
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where in the program a call was made."""
+    """Where in the program a call was made; ``line`` 0 where only the function is known."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
