@@ -32,7 +32,8 @@ class Raw:
     """A call as strace told it. ``returned_ns`` None: it never returned, as far as the log goes.
 
     ``own_bound_ns`` is the stamp of its thread's next line, ``next_bound_ns`` of the log's.
-    ``order`` is the number of the line at which it was entered.
+    ``order`` is the number of the line at which it was entered. ``overtaken`` says of a call
+    that a signal interrupted that its thread has called something else since.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Raw:
     resumed_ns: int | None = None
     own_bound_ns: int | None = None
     next_bound_ns: int | None = None
+    overtaken: bool = False
     frames: list[str] = field(default_factory=list)
 
 
@@ -127,7 +129,7 @@ class _Assembly:
         for raw in self._pending.values():
             self.unread_or_open(raw)
         for raw in (*self._interrupted.values(), *self._resuming.values()):
-            self._settle(raw, Outcome(None))
+            self._never_returned(raw)
         self.calls.sort(key=lambda raw: (raw.entered_ns, raw.order))
         return Assembled(
             self.calls,
@@ -170,19 +172,42 @@ class _Assembly:
     def call(self, task: Task, line: Line, number: int) -> bool:
         self._bound(task)
         raw = Raw(task, line.name, line.text, number, self.now_ns)
-        interrupted = self._interrupted.pop(task, None)
-        if interrupted is not None:
-            self._after_interruption(interrupted, raw)
+        if raw.name == "rt_sigreturn":
+            return self._handler_returned(task, raw)
+        self._after_interruption(task, raw)
         return self._begin(task, raw)
 
-    def _after_interruption(self, before: Raw, raw: Raw) -> None:
-        """What a signal interrupted is either made again by the kernel (SA_RESTART), as a call
-        of the same name on the same descriptor, or has failed with EINTR."""
-        same = raw.name == before.name and _first(raw.text) == _first(before.text)
-        if same:
-            raw.entered_ns, raw.order = before.entered_ns, before.order
-        else:
+    def _after_interruption(self, task: Task, raw: Raw) -> None:
+        """What a signal interrupted is made again by the kernel (SA_RESTART), as a call of the
+        same name on the same descriptor; or has failed with EINTR. In between may stand what
+        the signal's handler called."""
+        before = self._interrupted.get(task)
+        if before is None:
+            return
+        if raw.name != before.name or _first(raw.text) != _first(before.text):
+            before.overtaken = True
+            return
+        del self._interrupted[task]
+        if before.overtaken:
             self._settle(before, Outcome(-1, "EINTR"))
+        else:
+            raw.entered_ns, raw.order = before.entered_ns, before.order
+
+    def _handler_returned(self, task: Task, raw: Raw) -> bool:
+        """rt_sigreturn says which of the two it is."""
+        self.notes += 1
+        before = self._interrupted.get(task)
+        if before is None:
+            return True
+        before.overtaken = False
+        if "= -1 EINTR" in raw.text:
+            del self._interrupted[task]
+            self._settle(before, Outcome(-1, "EINTR"))
+        return True
+
+    def _never_returned(self, raw: Raw) -> None:
+        """An interrupted call at the end of its thread, or of the log."""
+        self._settle(raw, Outcome(-1, "EINTR") if raw.overtaken else Outcome(None))
 
     def _settle(self, raw: Raw, outcome: Outcome) -> None:
         """An interrupted call gets its result, and is counted as a call of its own."""
@@ -252,7 +277,7 @@ class _Assembly:
             self.unread_or_open(raw)
         interrupted = self._interrupted.pop(task, None) or self._resuming.pop(task, None)
         if interrupted is not None:
-            self._settle(interrupted, Outcome(None))
+            self._never_returned(interrupted)
         return True
 
     def superseded(self, task: Task, line: Line, number: int) -> bool:
@@ -291,7 +316,7 @@ class _Assembly:
         raw.outcome = outcome = read_outcome(text, position)
         if outcome.errno in RESTARTS:
             raw.text = text
-            self._interrupted[task] = raw
+            self._interrupted[task] = self._latest[task] = self._framed = raw
             self.notes += 1
             return True
         raw.text = ""
