@@ -19,6 +19,10 @@ from observatory.model import Call, Cause, CauseKind, Confidence
 # A send hands its segments to the device before it returns; later than this it was held back.
 HELD_BACK_NS = 200_000
 
+# Linux TCP_RTO_MIN is 200 ms; the capture's stamps are a little off.
+_LEAST_TIMEOUT_NS = 190_000_000
+_AT_ONCE_NS = 5_000_000
+
 # Three duplicate ACKs ask for a segment again (RFC 5681 3.2).
 _FAST_RETRANSMIT = 3
 
@@ -104,13 +108,23 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     arrival = side.arrival
     latest = side.last is None or (arrival is not None and arrival.id > side.last.id)
     asks = arrival is not None and latest and arrival.ack == sighting.seq
+    prompt = asks and arrival is not None and _is_prompt(scene.conversation, arrival, sighting)
     sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
-    if asks and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
+    if prompt and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
         return CauseKind.REPLY, "sent again: duplicate ACKs say it is missing"
+    if prompt and side.last is not None and side.last.kind is Kind.REPEATED:
+        return CauseKind.REPLY, "sent again: the ACK of what was sent again shows more missing"
     if scene.side(sighting.other).window == 0:
         return CauseKind.TIMER, "sent again as a window probe"
     what = "FIN" if "F" in sighting.segment.flags and not sighting.segment.length else "data"
     return CauseKind.TIMER, f"{what} sent again: not acknowledged in time"
+
+
+def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -> bool:
+    """An ACK asks at once; what is sent again a timeout later (Linux waits 200 ms at least), or on
+    a path without delay some milliseconds later, was not asked for by it."""
+    waited = again.time_ns - arrival.time_ns
+    return waited < (_AT_ONCE_NS if _near(conversation) else _LEAST_TIMEOUT_NS)
 
 
 def _owners(scene: Scene, sighting: Sighting) -> list[Call]:
@@ -228,13 +242,13 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
         return unknown("an empty segment without ACK")
     if sighting.ack > side.ack:
         return _advance(scene, sighting)
-    syn = side.arrival
-    if syn is not None and syn.kind is Kind.SYN and not half.syns and sighting.ack < 1:
+    syn, answered = side.arrival, any(s.id < sighting.id for s in half.syns[:1])
+    if syn is not None and syn.kind is Kind.SYN and not answered and sighting.ack < 1:
         what = "challenge ACK: these ports still have an older connection at this end"
         return reply_to(syn, what, scene.by_order())
     asking = _asking(side, sighting)
     if asking is not None:
-        return reply_to(asking, _why_repeated(asking), scene.by_order())
+        return reply_to(asking, _why_repeated(asking, sighting), scene.by_order())
     if sighting.seq < side.sent_until:
         covered = _carrier_up_to(sighting.other, sighting.ack)
         what = "ACK again, overtaken on its way by what was sent after it"
@@ -247,11 +261,15 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
 def _asking(side: Side, sighting: Sighting) -> Sighting | None:
     """The arrival that draws an ACK for the same number again: each that repeats bytes, or comes
     after missing ones, gets its own at once (RFC 9293 3.10.7.4, RFC 5681 4.2)."""
-    for index, arrival in enumerate(side.owed):
-        if not arrival.fresh or arrival.seq > side.ack:
-            del side.owed[index]
-            return arrival
-    return side.wanting
+    owed = side.owed
+    asking = (a for a in owed if a.seq > side.ack or (not a.fresh and a.seq != side.ack))
+    # One for which there was no room is not answered by what made room: a window update.
+    shut = sighting.segment.window <= side.window
+    refused = (a for a in owed if a.seq == side.ack and shut)
+    found = next(asking, None) or next(refused, None)
+    if found is not None:
+        owed.remove(found)
+    return found
 
 
 def _advance(scene: Scene, sighting: Sighting) -> Cause:
@@ -302,9 +320,11 @@ def _acknowledged(covered: Sighting) -> str:
     return "ACK of data"
 
 
-def _why_repeated(arrival: Sighting) -> str:
+def _why_repeated(arrival: Sighting, answer: Sighting) -> str:
     if arrival.probe:
         return "ACK of a probe"
+    if arrival.seq == answer.ack:
+        return "ACK again: the segment was not taken, there was no room for it"
     if not arrival.fresh:
         return "ACK again: the segment had come before"
     return "ACK again: a segment before this one is missing"

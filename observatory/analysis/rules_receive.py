@@ -219,9 +219,9 @@ RECEIVE_RULES: tuple[Rule, ...] = (
         "up.",
         "Linux tcp_rcv_state_process; RFC 1122 4.2.2.13", refused_late_data),
     Rule(
-        "recv-dissolved", RECEIVING, ok("ECONNRESET"),
-        "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "
-        "ECONNRESET, once, to whoever uses the socket next.",
+        "recv-dissolved", RECEIVING, ok("ECONNRESET", "EPIPE"),
+        "connect() {dissolve} to AF_UNSPEC had taken the connection away{reset}. Linux tells that "
+        "as {errno}, once, to whoever uses the socket next.",
         "connect(2); Linux tcp_disconnect", dissolved),
     Rule(
         "recv-refused-by-icmp", RECEIVING, ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),

@@ -362,8 +362,8 @@ SEND_RULES: tuple[Rule, ...] = (
         "Linux tcp_rcv_state_process; RFC 1122 4.2.2.13", refused_late_data),
     Rule(
         "send-dissolved", SENDING, ok("ECONNRESET"),
-        "connect() {dissolve} to AF_UNSPEC had aborted the connection{reset}. Linux tells that as "
-        "ECONNRESET, once, to whoever uses the socket next. Nothing was sent.",
+        "connect() {dissolve} to AF_UNSPEC had taken the connection away{reset}. Linux tells that "
+        "as {errno}, once, to whoever uses the socket next. Nothing was sent.",
         "connect(2); Linux tcp_disconnect", dissolved),
     Rule(
         "send-refused-by-icmp", SENDING, ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"),

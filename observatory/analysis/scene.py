@@ -102,12 +102,12 @@ class Scene:
         self._arrived(receiver, sighting)
 
     def _answered(self, sender: Side, sighting: Sighting) -> None:
-        ack = sighting.ack or 0
-        sender.ack = max(sender.ack, ack)
+        ack, before = sighting.ack or 0, sender.ack
+        sender.ack = max(before, ack)
         sender.window = sighting.segment.window
         owed = sender.owed
-        while owed and ((owed[0].fresh and owed[0].end <= ack) or _is_stale(owed[0], sighting)):
-            owed.popleft()
+        while owed and (_covers(ack, before, owed[0]) or _is_stale(owed[0], sighting)):
+            before = max(before, owed.popleft().end)
         wanted = sender.wanting
         if wanted is not None and (wanted.end <= ack or not wanted.fresh):
             sender.wanting = None
@@ -122,6 +122,12 @@ class Scene:
             receiver.wanting = sighting
         repeats_ack = previous is not None and previous.ack == sighting.ack and not takes_space
         receiver.duplicate_acks = receiver.duplicate_acks + 1 if repeats_ack else 0
+
+
+def _covers(ack: int, before: int, arrival: Sighting) -> bool:
+    """The ACK is the first for the arrival's end; one that repeats what was acknowledged before
+    still draws an ACK of its own."""
+    return arrival.end <= ack and (arrival.fresh or arrival.end > before)
 
 
 def _is_stale(arrival: Sighting, ack: Sighting) -> bool:
