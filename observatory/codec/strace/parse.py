@@ -54,6 +54,7 @@ def parse(
     day_ns: int = 0,
     ended_ns: int | None = None,
     groups: Mapping[int, int] | None = None,
+    merged: bool = False,
 ) -> StraceLog:
     """Read a log. Never raises, whatever the lines are.
 
@@ -61,18 +62,22 @@ def parse(
     character a byte. ``day_ns`` is the midnight that ``-t`` and ``-tt`` count from. ``ended_ns``
     is when strace ended, if known: the bound of the last call's return. ``groups`` tells the
     process of threads that ran when strace was attached (from /proc/PID/task).
+    ``merged``: the lines are of several straces, so that one's next line bounds no other's call.
 
     ``entered_ns`` is strace's stamp, before the kernel did the call's work; ``returned_ns`` is an
     upper bound, see :mod:`observatory.codec.strace.assemble`.
     """
     assembled = assemble(lines, _WANTED, day_ns)
     assembled.tasks.group(groups or {}, assembled.last_ns)
-    return _Finish(assembled, Asked(payload), ended_ns).log()
+    return _Finish(assembled, Asked(payload), ended_ns, merged).log()
 
 
 class _Finish:
-    def __init__(self, assembled: Assembled, asked: Asked, ended_ns: int | None) -> None:
+    def __init__(
+        self, assembled: Assembled, asked: Asked, ended_ns: int | None, merged: bool
+    ) -> None:
         self.assembled = assembled
+        self.one_writer = not merged and (assembled.one_writer or len(assembled.tasks.every) == 1)
         self.asked = asked
         self.last_ns = max(assembled.last_ns, ended_ns or 0)
         self.watched = Watched()
@@ -158,7 +163,7 @@ class _Finish:
         bounds = [raw.resumed_ns]
         if raw.resumed_ns is None:
             bounds = [raw.own_bound_ns]
-            if self.assembled.one_writer or len(self.assembled.tasks.every) == 1:
+            if self.one_writer:
                 bounds.append(raw.next_bound_ns)
         known = [bound for bound in bounds if bound is not None]
         return max(raw.entered_ns, min(known, default=self.last_ns))
