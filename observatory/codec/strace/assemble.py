@@ -24,6 +24,7 @@ RESTARTS = frozenset(
     {"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND", "ERESTART_RESTARTBLOCK", "ERESTART"}
 )
 FORKING = frozenset({"fork", "vfork", "clone", "clone2", "clone3"})
+SIGNAL_RETURN = "rt_sigreturn"
 _DAY_NS = 86_400 * 10**9
 
 
@@ -33,7 +34,8 @@ class Raw:
 
     ``own_bound_ns`` is the stamp of its thread's next line, ``next_bound_ns`` of the log's.
     ``order`` is the number of the line at which it was entered. ``overtaken`` says of a call
-    that a signal interrupted that its thread has called something else since.
+    that a signal interrupted that its thread has called something else since, ``took_over`` of
+    an execve that it gave its thread the process's id.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class Raw:
     own_bound_ns: int | None = None
     next_bound_ns: int | None = None
     overtaken: bool = False
+    took_over: bool = False
     frames: list[str] = field(default_factory=list)
 
 
@@ -172,9 +175,8 @@ class _Assembly:
     def call(self, task: Task, line: Line, number: int) -> bool:
         self._bound(task)
         raw = Raw(task, line.name, line.text, number, self.now_ns)
-        if raw.name == "rt_sigreturn":
-            return self._handler_returned(task, raw)
-        self._after_interruption(task, raw)
+        if raw.name != SIGNAL_RETURN:
+            self._after_interruption(task, raw)
         return self._begin(task, raw)
 
     def _after_interruption(self, task: Task, raw: Raw) -> None:
@@ -193,14 +195,14 @@ class _Assembly:
         else:
             raw.entered_ns, raw.order = before.entered_ns, before.order
 
-    def _handler_returned(self, task: Task, raw: Raw) -> bool:
+    def _handler_returned(self, task: Task, text: str) -> bool:
         """rt_sigreturn says which of the two it is."""
         self.notes += 1
         before = self._interrupted.get(task)
         if before is None:
             return True
         before.overtaken = False
-        if "= -1 EINTR" in raw.text:
+        if "= -1 EINTR" in text:
             del self._interrupted[task]
             self._settle(before, Outcome(-1, "EINTR"))
         return True
@@ -260,6 +262,10 @@ class _Assembly:
             self.headless += 1
             self.notes += 1
             return True
+        if line.text.startswith(UNFINISHED):  # the thread ends in it
+            self.notes += 1
+            self.unread_or_open(raw)
+            return True
         raw.resumed_ns = self.now_ns
         return self._end(task, raw, raw.text + line.text)
 
@@ -289,6 +295,7 @@ class _Assembly:
             self.unread_or_open(left)
         raw = self._pending.pop(other, None)
         if raw is not None:
+            raw.took_over = True
             self._pending[task] = raw
         other.supersede(task, self.now_ns, number)
         return True
@@ -309,11 +316,13 @@ class _Assembly:
         self.calls.append(raw)
 
     def _end(self, task: Task, raw: Raw, text: str) -> bool:
+        if raw.name == SIGNAL_RETURN:
+            return self._handler_returned(task, text)
         if raw.name not in self.wanted:
             self.notes += 1
             return True
         raw.arguments, position = read_arguments(text)
-        raw.outcome = outcome = read_outcome(text, position)
+        raw.outcome = outcome = Outcome(0) if raw.took_over else read_outcome(text, position)
         if outcome.errno in RESTARTS:
             raw.text = text
             self._interrupted[task] = self._latest[task] = self._framed = raw

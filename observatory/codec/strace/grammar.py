@@ -57,6 +57,9 @@ _RESULT = re.compile(
     re.DOTALL,
 )
 
+# An error number that has no name.
+_STRANGE = re.compile(r"errno (\d+)")
+
 
 class Unreadable(Exception):
     """The text is not what the grammar says."""
@@ -100,9 +103,10 @@ def read_outcome(text: str, start: int) -> Outcome:
         raise Unreadable("no result")
     value, outer, spent = found["value"], found["outer"], found["spent"]
     number = None if value is None else int(outer) if outer else int(value, 0)
+    strange = _STRANGE.fullmatch(found["detail"] or "")
     return Outcome(
         number,
-        found["errno"],
+        f"E{strange[1]}" if strange else found["errno"],
         found["names"],
         found["detail"] or "",
         None if spent is None else _nanoseconds(spent),
