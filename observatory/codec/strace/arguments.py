@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from observatory.codec.errnos import ERRNOS
-from observatory.codec.strace.assemble import Raw
 from observatory.codec.strace.grammar import Unreadable, read_values
+from observatory.codec.strace.raw import Raw
 from observatory.codec.strace.values import (
     Array,
     Change,

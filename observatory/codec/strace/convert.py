@@ -16,7 +16,6 @@ from observatory.codec.strace.arguments import (
     option_value,
     symbol,
 )
-from observatory.codec.strace.assemble import FORKING, Raw, clone_flags
 from observatory.codec.strace.draft import (
     Asked,
     Converter,
@@ -25,6 +24,7 @@ from observatory.codec.strace.draft import (
     may_be_socket,
     on_descriptor,
 )
+from observatory.codec.strace.raw import FORKING, Raw, clone_flags
 from observatory.codec.strace.transfers import TRANSFERS
 from observatory.codec.strace.values import Array, Descriptor, Text
 from observatory.codec.strace.waiting import WAITING

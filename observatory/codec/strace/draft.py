@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from observatory.codec.strace.arguments import argument, number
-from observatory.codec.strace.assemble import Raw
+from observatory.codec.strace.raw import Raw
 from observatory.codec.strace.values import Descriptor, Value
 from observatory.model import Address
 from observatory.model.calls import Argument

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from observatory.codec.strace.assemble import Assembled, Raw, assemble
+from observatory.codec.strace.assemble import assemble
 from observatory.codec.strace.convert import CONVERTERS, convert
 from observatory.codec.strace.draft import Asked, Draft
 from observatory.codec.strace.lines import Clock
+from observatory.codec.strace.raw import Assembled, Raw
 from observatory.codec.strace.ready import Watched
 from observatory.codec.strace.roles import processes_of
 from observatory.codec.strace.sites import site_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from observatory.codec.strace.assemble import Raw
 from observatory.codec.strace.draft import Draft
+from observatory.codec.strace.raw import Raw
 from observatory.model.calls import Argument
 
 

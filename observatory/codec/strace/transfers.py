@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from observatory.codec.strace.addresses import address_text
 from observatory.codec.strace.arguments import argument, number, payload, symbol, vector_length
-from observatory.codec.strace.assemble import Raw
 from observatory.codec.strace.draft import Asked, Converter, Draft, failed, on_descriptor
+from observatory.codec.strace.raw import Raw
 from observatory.codec.strace.values import Array, Change, Descriptor, Struct, Value
 from observatory.model.calls import Argument
 

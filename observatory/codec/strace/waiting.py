@@ -15,8 +15,8 @@ from observatory.codec.strace.arguments import (
     returned,
     symbol,
 )
-from observatory.codec.strace.assemble import Raw
 from observatory.codec.strace.draft import Asked, Converter, Draft, may_be_socket
+from observatory.codec.strace.raw import Raw
 from observatory.codec.strace.values import Array, Struct, Value
 from observatory.model.calls import Argument
 
