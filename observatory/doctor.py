@@ -19,6 +19,7 @@ from pathlib import Path
 
 from observatory.lab.namespace import REFUSALS
 from observatory.lab.probe import Probe, probe_private_network
+from observatory.sources.strace import OLDEST as OLDEST_STRACE
 
 
 class Status(StrEnum):
@@ -69,6 +70,18 @@ def version_of_package(name: str) -> str | None:
         return None
 
 
+def try_strace(path: str) -> str:
+    """What keeps ``strace`` from tracing a program; empty if nothing does."""
+    try:
+        said = subprocess.run(
+            [path, "-f", "-o", os.devnull, "--", "/bin/true"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if said.returncode == 0 else said.stderr.strip().rpartition("\n")[2] or "it failed"
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """Where the checks look. Tests give other answers."""
@@ -82,6 +95,7 @@ class System:
     program_version: Callable[[str, str], str] = version_of_program
     package_version: Callable[[str], str | None] = version_of_package
     probe: Callable[[], Probe] = probe_private_network
+    tracing: Callable[[str], str] = try_strace
     kernel: str = field(default_factory=lambda: f"{platform.system()} {platform.release()}")
     superuser: bool = field(default_factory=lambda: os.geteuid() == 0)
 
@@ -173,13 +187,14 @@ CAP_NET_RAW = 13
 
 
 def check_host_capture(system: System) -> Iterator[Finding]:
-    """Only --host needs it: a private namespace brings the capability with it."""
+    """Only --host and `trace` without --private need it: a private namespace brings the
+    capability with it."""
     status = system.read("/proc/self/status") or ""
     found = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
     if found and int(found.group(1), 16) >> CAP_NET_RAW & 1:
         yield Finding("capture on the host (--host)", Status.OK, "CAP_NET_RAW")
     else:
-        detail = "no CAP_NET_RAW; private runs do not need it"
+        detail = "no CAP_NET_RAW; private runs and `trace --private` do not need it"
         yield Finding(
             "capture on the host (--host)", Status.NOTE, detail, "sudo observatory run NAME --host"
         )
@@ -198,7 +213,7 @@ class Program:
 PROGRAMS = (
     Program("tshark", "--version", "`observatory check` compares with it", "tshark"),
     Program("nft", "--version", "behaviours with a firewall of their own", "nftables"),
-    Program("strace", "--version", "to set beside a report", "strace"),
+    Program("tcpdump", "--version", "filters of `observatory trace -f`", "tcpdump"),
 )
 PACKAGES = ("scapy", "pyroute2", "msgspec", "pyshark")
 
@@ -212,6 +227,34 @@ def check_programs(system: System) -> Iterator[Finding]:
         else:
             mend = f"sudo apt-get install {program.package}"
             yield Finding(program.name, Status.MISSING, f"used: {program.use}", mend)
+
+
+YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+
+
+def check_strace(system: System) -> Iterator[Finding]:
+    """What `observatory trace` needs: a strace that is new enough and may trace."""
+    path = system.which("strace")
+    if path is None:
+        mend = "sudo apt-get install strace"
+        yield Finding("strace", Status.MISSING, "used: `observatory trace`", mend)
+        return
+    version = system.program_version(path, "--version")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    oldest = ".".join(map(str, OLDEST_STRACE))
+    if numbers and numbers < OLDEST_STRACE:
+        detail = f"{version}, older than {oldest}: `observatory trace` may not understand its lines"
+        yield Finding("strace", Status.NOTE, detail, "install it from a newer release, or build it")
+    else:
+        yield Finding("strace", Status.OK, f"{version}, {path}")
+    if refused := system.tracing(path):
+        detail = f"strace may trace no program here: {refused}"
+        yield Finding("tracing", Status.MISSING, detail, "docker run --cap-add SYS_PTRACE …")
+    elif not system.superuser and system.read(YAMA) not in (None, "0"):
+        detail = "programs that it starts; `trace -p` only with sudo (kernel.yama.ptrace_scope)"
+        yield Finding("tracing", Status.NOTE, detail, "sudo sysctl -w kernel.yama.ptrace_scope=0")
+    else:
+        yield Finding("tracing", Status.OK, "programs that it starts, and running ones")
 
 
 def check_packages(system: System) -> Iterator[Finding]:
@@ -276,5 +319,6 @@ CHECKS: tuple[Callable[[System], Iterator[Finding]], ...] = (
     check_host_capture,
     check_packages,
     check_programs,
+    check_strace,
     check_settings,
 )

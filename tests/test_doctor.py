@@ -19,9 +19,10 @@ FILES = {
 ORDINARY = System(
     read=FILES.get,
     which=lambda name: f"/usr/bin/{name}",
-    program_version=lambda path, argument: "4.0.17",
+    program_version=lambda path, argument: "6.1" if "strace" in path else "4.0.17",
     package_version=lambda name: "1.0",
     probe=lambda: GRANTED,
+    tracing=lambda path: "",
     kernel="Linux 6.18.0",
     superuser=False,
 )
@@ -151,3 +152,21 @@ def test_the_document_says_the_same() -> None:
 def test_the_real_machine_is_tried_in_another_process() -> None:
     probe = probe_private_network()
     assert probe.namespace or probe.error
+
+
+def test_an_old_strace_is_told_from_a_missing_one() -> None:
+    old = examine(replace(ORDINARY, program_version=lambda path, argument: "5.10"))
+    assert named(old, "strace").status is Status.NOTE
+    assert "older than 6.1" in named(old, "strace").detail
+    none = examine(replace(ORDINARY, which=lambda name: None))
+    assert named(none, "strace").mend == "sudo apt-get install strace"
+    assert can_run(none)
+
+
+def test_it_says_who_may_be_traced() -> None:
+    refused = examine(replace(ORDINARY, tracing=lambda path: "Operation not permitted"))
+    assert named(refused, "tracing").status is Status.MISSING
+    assert "SYS_PTRACE" in str(named(refused, "tracing").mend)
+    yama = with_files(ORDINARY, {"/proc/sys/kernel/yama/ptrace_scope": "1"})
+    assert named(examine(yama), "tracing").status is Status.NOTE
+    assert named(examine(replace(yama, superuser=True)), "tracing").status is Status.OK

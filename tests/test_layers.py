@@ -24,8 +24,9 @@ ALLOWED = {
     "lab": {"lab", "sources", "codec"} | BASE,
     "scenarios": {"scenarios", "lab", "sources", "codec"} | BASE,
     "pipeline": {"pipeline", "analysis", "codec", "sources", "reports", "lab", "scenarios"} | BASE,
+    "tracing": {"pipeline", "analysis", "codec", "sources", "lab"} | BASE,
     "doctor": {"lab", "sources"} | BASE,
-    "cli": {"cli", "pipeline", "lab", "doctor", "scenarios", "reports", "codec"} | BASE,
+    "cli": {"cli", "pipeline", "tracing", "lab", "doctor", "scenarios", "reports", "codec"} | BASE,
     "__main__": {"cli"},
     # The public functions, which hand on to the pipeline when they are called.
     "__init__": {"pipeline"} | BASE,

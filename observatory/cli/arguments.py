@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from observatory import __version__
-from observatory.cli import commands, running
+from observatory.cli import commands, running, tracing
 from observatory.cli.completion import SHELLS
 
 DESCRIPTION = "Shows what every socket call does on the wire, and why it returned what it returned."
@@ -18,6 +18,7 @@ EPILOG = """\
 examples:
   observatory list 4.3                    what can be observed of connect()
   observatory run connect-refused         observe it, explain it, keep it as a file
+  observatory trace --private -- CMD      explain any program's calls and packets
   observatory analyze capture.pcapng      explain a run file, or any capture
   observatory check captures/*.pcapng     does tshark agree?
 
@@ -25,6 +26,7 @@ exit status:
   0 done    1 check found disagreements, or something is missing for doctor
   2 usage   3 no permission   4 capture failed   5 bad file   6 the behaviour did not run
   7 a program or kernel feature is missing   8 could not write   130 interrupted
+  trace: that of the command
 """
 
 RUN_EPILOG = """\
@@ -41,10 +43,14 @@ examples:
 
 ANALYZE_EPILOG = """\
 A file without calls in it (tcpdump's, Wireshark's) is explained as far as the wire alone can say.
+With --calls they are taken from a log of strace's, recorded meanwhile, on another machine too: the
+difference of the clocks is estimated from the handshakes. The options that tell most:
+  strace -f -y --absolute-timestamps=format:unix,precision:ns -o web.strace COMMAND
 
 examples:
   observatory analyze captures/connect-refused.pcapng
   tcpdump -i eth0 -w web.pcap; observatory analyze web.pcap --json | jq .connections
+  observatory analyze web.pcap --calls web.strace
 """
 
 REPORT_EPILOG = """\
@@ -128,10 +134,17 @@ def make_parser() -> argparse.ArgumentParser:
     _add_full(the_run)
     _add_json(the_run)
 
+    the_trace = command("trace", tracing.trace, tracing.SUMMARY, tracing.EPILOG)
+    tracing.add_arguments(the_trace)
+
     the_analysis = command(
         "analyze", commands.analyze_file, "explain a run file or any capture", ANALYZE_EPILOG
     )
     _add_file(the_analysis)
+    the_analysis.add_argument(
+        "--calls", metavar="LOG", help="the calls, as strace -f -y -ttt -o LOG recorded them"
+    )
+    _add_only(the_analysis)
     _add_full(the_analysis)
     _add_json(the_analysis)
 
@@ -139,6 +152,8 @@ def make_parser() -> argparse.ArgumentParser:
         "report", commands.report, "write a run file in another format", REPORT_EPILOG
     )
     _add_file(the_report)
+    the_report.add_argument("--calls", metavar="LOG", help="with the calls in strace's log")
+    _add_only(the_report)
     the_report.add_argument(
         "--format",
         choices=["text", "json", "markdown", "pcapng", "pcap"],
@@ -168,6 +183,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_full(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="leave nothing out of a long report")
+
+
+def _add_only(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="WHAT", help="only this port, address or process")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,13 +63,18 @@ def analyze_file(parsed: argparse.Namespace) -> int:
 
 
 def report(parsed: argparse.Namespace) -> int:
+    from observatory import tracing
     from observatory.cli import formats
     from observatory.pipeline import analyze, load
 
     # Nothing of a trace is garbage before the command ends; looking for some in a large one takes
     # half as long again, and more than in proportion to its size.
     gc.disable()
-    analysis = analyze(load(Path(parsed.file)))
+    path = Path(parsed.file)
+    trace = tracing.join(path, Path(parsed.calls)) if parsed.calls else load(path)
+    analysis = analyze(trace)
+    if parsed.only is not None:
+        analysis = tracing.only(analysis, parsed.only)
     if parsed.output is None:
         formats.to_stdout(analysis, parsed.format, display(sys.stdout, parsed.full))
     else:
@@ -125,6 +131,7 @@ def completion(parsed: argparse.Namespace) -> int:
 def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     values = {
         "names": lambda: [behaviour.name for behaviour in all_behaviours()],
+        "interfaces": lambda: [name for _, name in socket.if_nameindex()],
         "section": lambda: list(dict.fromkeys(one.section for one in all_behaviours())),
     }
     for candidate in candidates(parser, words, values):

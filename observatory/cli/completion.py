@@ -26,7 +26,7 @@ compdef _observatory observatory
 """
 
 FISH = f"""\
-complete -c observatory -n 'not __fish_seen_subcommand_from analyze report check' -f
+complete -c observatory -n 'not __fish_seen_subcommand_from analyze report check trace' -f
 complete -c observatory \\
     -a '(observatory {COMPLETE} (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
 """
