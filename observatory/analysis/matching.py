@@ -137,7 +137,9 @@ class _Answers:
         waiting = self._by_flow.get((client, server), [])
         by_ns = accept.returned_ns or FOREVER  # a packet is stamped before it is delivered
         begun = takewhile(lambda c: c.sightings[0].time_ns <= by_ns, waiting)
-        found = [conversation for conversation in begun if _may_return(accept, conversation)]
+        possible = [conversation for conversation in begun if _may_return(accept, conversation)]
+        # One whose handshake was not seen to be done is returned only if no other can be.
+        found = [one for one in possible if _is_done(one, by_ns)] or possible
         if found:
             waiting.remove(found[0])
         return found
@@ -160,6 +162,12 @@ class _Answers:
                 if conversation.sightings[0].time_ns <= at_ns or older:
                     found = conversation
         return found
+
+
+def _is_done(conversation: Conversation, by_ns: int) -> bool:
+    """The handshake was complete by then; with Fast Open its SYN's data is enough (RFC 7413)."""
+    done, syns = conversation.establishing, conversation.client.syns
+    return (done is not None and done.time_ns <= by_ns) or any(s.segment.length for s in syns[:1])
 
 
 def _may_return(accept: Call, conversation: Conversation) -> bool:

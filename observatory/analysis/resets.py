@@ -190,7 +190,11 @@ def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
 
 
 def _unrecorded_abort(scene: Scene, sighting: Sighting) -> Cause | None:
-    if scene.life(sighting.half) is not None:
+    life = scene.life(sighting.half)
+    if life is not None and life.closed_ns is not None and life.closed_by is None:
+        # A program that was executed, and not recorded, held it to its end.
+        return by_call(None, "RST: an abort, as its process ended", Confidence.LIKELY)
+    if life is not None:
         return None
     return by_call(None, "RST: an abort (the call was not recorded)", Confidence.LIKELY)
 
