@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from observatory.codec.strace.grammar import Outcome, Unreadable, read_arguments, read_outcome
-from observatory.codec.strace.lines import DETACHED, UNFINISHED, Clock, Kind, Line, read_line
+from observatory.codec.strace.lines import (
+    DETACHED,
+    UNFINISHED,
+    Clock,
+    Kind,
+    Line,
+    interrupted_by_notice,
+    read_line,
+)
 from observatory.codec.strace.raw import FORKING, Assembled, Raw, makes_thread
 from observatory.codec.strace.tasks import Task, Tasks
 
@@ -58,10 +66,19 @@ class _Assembly:
         self._resuming: dict[Task, Raw] = {}
         self._whole: Raw | None = None  # the call of the line before, if that is whole
         self._latest: dict[Task, Raw] = {}
+        self._carried = ""  # the beginning of a line that a message of strace broke
         self._framed: Raw | None = None  # the call whose stack is being printed
 
     def take(self, number: int, text: str) -> None:
         self.lines = number
+        broken = interrupted_by_notice(text)
+        if broken is not None:
+            self._carried, announced = self._carried + broken[0], broken[1]
+            self.tasks.announced.add(announced)
+            self.notes += 1
+            return
+        if self._carried:
+            text, self._carried = self._carried + text, ""
         line = read_line(text)
         if line.kind is Kind.FRAME:
             self.notes += 1
@@ -69,13 +86,14 @@ class _Assembly:
                 self._framed.frames.append(line.text)
             return
         if line.kind is Kind.EMPTY or line.kind is Kind.NOTICE:
+            self.tasks.announced.add(line.number)
             self.notes += 1
             return
         if line.kind is Kind.UNREAD:
             self.unread.append(text)
             return
         self._tick(line, number)
-        task = self.tasks.of(line.tid or 0, self.now_ns, number)
+        task = self.tasks.of(line.tid, number)
         task.comm = line.comm or task.comm
         self._framed = None
         try:
@@ -234,7 +252,7 @@ class _Assembly:
     def exited(self, task: Task, line: Line, number: int) -> bool:
         self._bound(task)
         self.notes += 1
-        task.end(self.now_ns, number, line)
+        self.tasks.end(task, self.now_ns, number, line)
         raw = self._pending.pop(task, None)
         if raw is not None:
             self.unread_or_open(raw)
@@ -246,7 +264,7 @@ class _Assembly:
     def superseded(self, task: Task, line: Line, number: int) -> bool:
         """A thread's execve takes over the leader's id; all other threads are gone."""
         self.notes += 1
-        other = self.tasks.of(line.number, self.now_ns, number)
+        other = self.tasks.of(line.number, number)
         left = self._pending.pop(task, None)
         if left is not None:
             self.unread_or_open(left)
@@ -254,7 +272,7 @@ class _Assembly:
         if raw is not None:
             raw.took_over = True
             self._pending[task] = raw
-        other.supersede(task, self.now_ns, number)
+        self.tasks.supersede(other, task, self.now_ns, number)
         return True
 
     # -- ends --

@@ -220,10 +220,10 @@ def _execve(raw: Raw, asked: Asked) -> Draft | None:
         return None
     at = 1 if raw.name == "execveat" else 0
     path, argv = argument(raw, at), argument(raw, at + 1)
-    words = argv.items if isinstance(argv, Array) else ()
+    words = [word for word in getattr(argv, "items", ()) if isinstance(word, Text)]
     args: dict[str, Argument] = {
         "path": str(path) if isinstance(path, Text) else "",
-        "argv": tuple(str(word) for word in words if isinstance(word, Text)),
+        "argv": tuple(f"{word}…" if word.cut else str(word) for word in words),
     }
     return Draft("execve", None, args, returns=False)
 

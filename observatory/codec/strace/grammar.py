@@ -31,8 +31,9 @@ from observatory.codec.strace.values import (
 DEEPEST = 40
 
 _BLANK = re.compile(r"(?:\s+|/\*.*?\*/)*", re.DOTALL)
-# What -y puts behind a descriptor. Angle brackets in paths are escaped; -yy nests one pair.
-_DECORATION = r"<(?P<names>(?:[^<>\\]|\\.|->|<[^<>]*>)*)>(?:\(deleted\))?"
+# What -y puts behind a descriptor. Angle brackets in paths are escaped; -yy nests one pair, and
+# has arrows between addresses.
+_DECORATION = r"<(?P<names>(?:->(?=[\[\d])|[^<>\\]|\\.|<[^<>]*>)*)>(?:\(deleted\))?"
 _TOKEN = re.compile(
     r"""(?P<string>(?P<abstract>@?)"(?P<raw>[^"\\]*(?:\\.[^"\\]*)*)"(?P<cut>(?:\.\.\.)?))"""
     rf"|(?P<descriptor>(?P<number>-?\d+|AT_FDCWD){_DECORATION})"

@@ -26,6 +26,7 @@ _ENDED = re.compile(
 )
 _FRAME = re.compile(r"\s+> (?P<frame>.*)")
 _RESUMING = re.compile(r"restart_syscall\(<\.\.\. resuming interrupted (?P<name>\w+) \.\.\.>")
+_INTERRUPTED = re.compile(r"(?P<head>.*\S.*?)strace: Process (?P<pid>\d+) attached")
 _ATTACHED = re.compile(r"strace: Process (?P<pid>\d+) attached")
 
 UNFINISHED = "<unfinished ...>"
@@ -94,6 +95,15 @@ def read_line(text: str) -> Line:
     line = Line(Kind.UNREAD, int(pid) if pid else None, clock, stamp_ns, resolution_ns, comm=comm)
     _tell(line, text[prefix.end() :])
     return line
+
+
+def interrupted_by_notice(text: str) -> tuple[str, int] | None:
+    """A line that goes to the same terminal as strace's own messages can be broken by one: its
+    beginning, and the thread that the message announces. The next line is its rest."""
+    if not text.endswith("attached"):
+        return None
+    found = _INTERRUPTED.fullmatch(text)
+    return (found["head"], int(found["pid"])) if found and "(" in found["head"] else None
 
 
 def _tell(line: Line, body: str) -> None:

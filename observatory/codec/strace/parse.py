@@ -69,7 +69,7 @@ def parse(
     upper bound, see :mod:`observatory.codec.strace.assemble`.
     """
     assembled = assemble(lines, _WANTED, day_ns)
-    assembled.tasks.group(groups or {}, assembled.last_ns)
+    assembled.tasks.group(groups or {})
     return _Finish(assembled, Asked(payload), ended_ns, merged).log()
 
 

@@ -19,15 +19,17 @@ def processes_of(tasks: Tasks, calls: Iterable[Call]) -> tuple[Process, ...]:
     that name otherwise. ``ended_ns`` is an upper bound: when strace told the end.
     """
     commands: dict[int, str] = {}
+    programs: dict[int, str] = {}
     first: dict[int, int] = {}
     for call in calls:
         first.setdefault(call.pid, call.id)
         if call.name == "execve" and call.errno is None:
             commands[call.pid] = _command(call.args)
+            programs[call.pid] = str(call.args.get("path", "")).rsplit("/", 1)[-1]
     groups: dict[Task, list[Task]] = {}
     for task in tasks.every:
         groups.setdefault(task.process(), []).append(task)
-    namer = _Namer(commands)
+    namer = _Namer(commands, programs)
     found: dict[int, Process] = {}
     for leader, members in groups.items():
         found[leader.tid] = _process(leader, members, namer)
@@ -35,10 +37,12 @@ def processes_of(tasks: Tasks, calls: Iterable[Call]) -> tuple[Process, ...]:
 
 
 def _command(args: Mapping[str, object]) -> str:
+    """As it was typed; with ``-s 0`` nothing is left of the words but the program's path."""
     words = args.get("argv")
-    if isinstance(words, tuple) and words:
-        return " ".join(str(word) for word in words)
-    return str(args.get("path", ""))
+    path = str(args.get("path", ""))
+    if not isinstance(words, tuple) or not words or words[0] == "…":
+        return path
+    return " ".join(map(str, words))
 
 
 def _process(leader: Task, members: list[Task], namer: _Namer) -> Process:
@@ -57,8 +61,9 @@ def _process(leader: Task, members: list[Task], namer: _Namer) -> Process:
 
 
 class _Namer:
-    def __init__(self, commands: Mapping[int, str]) -> None:
+    def __init__(self, commands: Mapping[int, str], programs: Mapping[int, str]) -> None:
         self._commands = commands
+        self._programs = programs
         self._roles: dict[Task, str] = {}
         self._taken: dict[str, int] = {}
 
@@ -74,13 +79,13 @@ class _Namer:
 
     def role(self, task: Task) -> str:
         """Unique in the log."""
-        own = self._commands.get(task.tid)
+        own = self._programs.get(task.tid)
         parent = task.parent.process() if task.parent is not None else None
         inherited = self._roles.get(parent) if own is None and parent is not None else None
         if inherited:
             role = f"{inherited}.{self._count(f'{inherited}.')}"
         else:
-            base = _program(own or task.comm) or _NAMELESS
+            base = own or task.comm or _NAMELESS
             count = self._count(base)
             role = base if count == 1 else f"{base}-{count}"
         self._roles[task] = role
@@ -89,7 +94,3 @@ class _Namer:
     def _count(self, name: str) -> int:
         self._taken[name] = self._taken.get(name, 0) + 1
         return self._taken[name]
-
-
-def _program(command: str) -> str:
-    return command.split(" ", 1)[0].rsplit("/", 1)[-1]
