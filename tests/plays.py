@@ -30,7 +30,9 @@ endpoints is a datagram, ``icmp 3/1 quotes #2`` a message about segment 2.
 Each line comes 10 µs after the one before, ``+200ms`` in front of it says otherwise. ``client``
 is 10.0.0.1 with pid 100, ``server`` 10.0.0.2 with pid 200; ``host third 10.0.0.3`` and
 ``process worker 300 [child of server]`` add others. ``ROLE ends status 0`` or ``signal SIGKILL``
-is a process's end; ``dropped 3``, ``defect TEXT`` and ``setting NAME VALUE`` speak of the capture.
+is a process's end; ``dropped 3``, ``defect TEXT`` and ``setting NAME VALUE`` speak of the capture,
+``calls from strace`` of the calls: when they returned is only bounded, and the names after a
+connect() or accept() that has no ``<local peer>`` are not known.
 
 ``server listens`` and ``connected`` stand for what every play would begin with: a listener on
 descriptor 3, and a connection between client descriptor 3 and server descriptor 4, segments #1
@@ -73,15 +75,25 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "sendto": ("fd", "length", "flags", "address"),
     "sendmsg": ("fd", "length", "flags", "address"),
     "write": ("fd", "length"),
+    "writev": ("fd", "length"),
+    "splice": ("fd", "in_fd", "out_fd", "length", "flags"),
+    "sendmmsg": ("fd", "lengths", "flags", "addresses", "taken"),
     "sendfile": ("fd", "in_fd", "offset", "length"),
     "recv": ("fd", "length", "flags"),
     "recvfrom": ("fd", "length", "flags", "address"),
     "recvmsg": ("fd", "length", "flags"),
     "read": ("fd", "length"),
+    "readv": ("fd", "length"),
     "shutdown": ("fd", "how"),
     "close": ("fd",),
     "dup": ("fd",),
     "dup2": ("fd", "new_fd"),
+    "dup3": ("fd", "new_fd", "flags"),
+    "close_range": ("first", "last", "flags"),
+    "fcntl": ("fd", "command", "value"),
+    "epoll_ctl": ("fd", "epoll", "operation", "events"),
+    "epoll_wait": ("epoll", "timeout_ms", "ready"),
+    "pidfd_getfd": ("pidfd", "target_fd"),
     "detach": ("fd",),
     "setsockopt": ("fd", "level", "option", "value"),
     "getsockopt": ("fd", "level", "option", "value"),
@@ -107,7 +119,8 @@ DEFAULTS = {"flags": "0", "protocol": 0, "status": 0}
 # What can put segments on the wire, and so lasts over the segments below it.
 SENDS = frozenset(
     {"connect", "send", "sendto", "sendmsg", "write", "sendfile", "shutdown", "close", "exit"}
-    | {"kill", "setsockopt", "dup2", "execve"}
+    | {"kill", "setsockopt", "dup2", "dup3", "execve", "close_range", "writev", "splice"}
+    | {"sendmmsg"}
 )
 
 PROLOGUES: Mapping[str, tuple[str, ...]] = {
@@ -192,6 +205,7 @@ class _Stage:
     settings: dict[str, str] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
     dropped: int = 0
+    source: str = "journal"
     lasting: int | None = None  # index of the call that lasts over the segments below it
 
     def __post_init__(self) -> None:
@@ -246,6 +260,9 @@ class _Stage:
 
     def set(self, found: re.Match[str]) -> None:
         self.settings[found["name"]] = found["value"]
+
+    def name_source(self, found: re.Match[str]) -> None:
+        self.source = found["source"]
 
     # -- calls --
 
@@ -360,7 +377,7 @@ class _Stage:
     def trace(self) -> Trace:
         return Trace(
             run=RunHeader(
-                calls_source="journal" if self.calls else None,
+                calls_source=self.source if self.calls else None,
                 segments_source="capture",
                 settings=self.settings,
             ),
@@ -384,6 +401,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[_Stage, re.Match[str]], None]], .
     ),
     (re.compile(r"dropped (?P<count>\d+)"), _Stage.drop),
     (re.compile(r"defect (?P<text>.+)"), _Stage.spoil),
+    (re.compile(r"calls from (?P<source>\w+)"), _Stage.name_source),
     (re.compile(r"setting (?P<name>\S+) (?P<value>\S+)"), _Stage.set),
     (_SEGMENT, _Stage.segment),
     (_CALL, _Stage.enter),

@@ -14,6 +14,7 @@ from observatory.analysis.descriptors import (
     WAITING,
     Descriptors,
     SocketLife,
+    sends,
 )
 from observatory.analysis.matching import FOREVER, Matching
 from observatory.analysis.resets import lingers_zero
@@ -202,6 +203,10 @@ def _receive(joined: Joined, call: Call) -> list[int]:
     return _first_before(stream.half.fins, call) if call.result == 0 else []
 
 
+def _splice(joined: Joined, call: Call) -> list[int]:
+    return _send(joined, call) if sends(call) else _receive(joined, call)
+
+
 def _wait(joined: Joined, call: Call) -> list[int]:
     """What made each ready descriptor ready: the newest matching arrival before the return."""
     found: list[int] = []
@@ -347,6 +352,7 @@ _RULES: Mapping[str, Callable[[Joined, Call], list[int]]] = {
     "connect": _connect,
     "close": _close,
     "getsockopt": _pending_error,
+    "splice": _splice,
     **dict.fromkeys(ACCEPTING, _accept),
     **dict.fromkeys(SENDING, _send),
     **dict.fromkeys(RECEIVING, _receive),

@@ -212,9 +212,33 @@ def notes(trace: Trace, joined: Joined, findings: Findings) -> tuple[str, ...]:
             f"The capture lost {trace.dropped} packets: replies and timers are told as likely, not "
             "certain."
         )
+    found += _beyond_sight(trace)
     if not trace.calls and joined.wire.conversations:
         found += [_told_by_wire(conversation) for conversation in joined.wire.conversations[:200]]
     return tuple(found)
+
+
+def _beyond_sight(trace: Trace) -> list[str]:
+    """Ways for a descriptor to come into a process that no number in a call tells."""
+    fetched = [c.id for c in trace.calls if c.name == "pidfd_getfd" and c.succeeded]
+    passed = [c.id for c in trace.calls if c.args.get("rights") and c.succeeded]
+    told = []
+    if fetched:
+        told.append(
+            f"{_listed(fetched)} fetched descriptors of another process (pidfd_getfd): whose "
+            "sockets they name is not known."
+        )
+    if passed:
+        told.append(
+            f"{_listed(passed)} passed descriptors between processes (SCM_RIGHTS): which sockets "
+            "the numbers in the other process name is not known."
+        )
+    return told
+
+
+def _listed(calls: list[int]) -> str:
+    some = ", ".join(f"c{number}" for number in calls[:4])
+    return some + (f" and {len(calls) - 4} more calls" if len(calls) > 4 else "")
 
 
 def _told_by_wire(conversation: Conversation) -> str:

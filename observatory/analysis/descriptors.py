@@ -20,13 +20,16 @@ from observatory.model import Call, Endpoint, Process, UnixAddress, parse_addres
 SENDING = frozenset({"send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile"})
 RECEIVING = frozenset({"recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv"})
 ACCEPTING = frozenset({"accept", "accept4"})
-WAITING = frozenset({"poll", "ppoll", "select", "pselect6"})
+WAITING = frozenset({"poll", "ppoll", "select", "pselect6", "epoll_wait"})
 DUPLICATING = frozenset({"dup", "dup2", "dup3"})
 ENDING = frozenset({"exit", "exit_group"})
 
 # What these give up they do not give up before they return, but when the process dies of it or
 # becomes another program.
 _DEADLY = ENDING | {"kill", "execve"}
+
+# Of the descriptors that an epoll set watches in vain no more than these are told.
+MOST_WATCHED = 16
 
 # Calls after which a socket may have other names than before, or tell those of another.
 NAMING = frozenset({*ACCEPTING, "connect"})
@@ -81,6 +84,26 @@ def ends_sending(life: SocketLife) -> int | None:
     return life.closed_by
 
 
+def sends(call: Call) -> bool:
+    """The call puts bytes into its socket."""
+    into = call.name == "splice" and call.args.get("out_fd") == call.fd
+    return into or call.name in SENDING
+
+
+def receives(call: Call) -> bool:
+    """The call takes bytes from its socket."""
+    out_of = call.name == "splice" and call.args.get("in_fd") == call.fd
+    return out_of or call.name in RECEIVING
+
+
+def bytes_of(call: Call) -> int:
+    """How many bytes a call that returned put into or took from its socket."""
+    each = call.args.get("taken")
+    if call.name in ("sendmmsg", "recvmmsg") and isinstance(each, (tuple, list)):
+        return sum(size for size in each[: call.result or 0] if isinstance(size, int))
+    return call.result or 0
+
+
 def base_type(type_argument: object) -> str:
     """``SOCK_STREAM`` of ``SOCK_STREAM|SOCK_CLOEXEC``."""
     return str(type_argument).split("|", 1)[0]
@@ -103,6 +126,8 @@ class _Tables:
         self._killers: dict[int, list[Call]] = {}
         self._last_call: dict[int, Call] = {}
         self._executing: dict[int, list[Drop]] = {}
+        self._coming: dict[tuple[int, int], Call] = {}
+        self._watched: dict[tuple[int, object], dict[int, None]] = {}
 
     def table(self, pid: int) -> dict[int, SocketLife]:
         """The process's table; a process never seen before starts with its parent's names."""
@@ -140,12 +165,33 @@ class _Tables:
     def socket_of(self, call: Call, fd: int) -> SocketLife:
         """The socket behind a descriptor; one that was opened before the trace is made up."""
         table = self.table(call.pid)
-        if fd not in table:
+        if not self.known(call.pid, fd):
             family, kind = _guess(call)
             life = SocketLife(len(self.sockets) + 1, family, kind, None, call.entered_ns)
             self.sockets[life.id] = life
             self.name(call.pid, fd, life)
         return table[fd]
+
+    def known(self, pid: int, fd: int) -> bool:
+        """Whether a number names a socket. One that a call is about to make is made then: that
+        call had returned, though when is not known."""
+        if fd not in self.table(pid) and (pid, fd) in self._coming:
+            self.take_effect(self._coming[(pid, fd)])
+        return fd in self.table(pid)
+
+    def expect(self, call: Call) -> None:
+        for number in [(call.pid, fd) for fd in _new_numbers(call)]:
+            if number in self._coming:
+                self.take_effect(self._coming[number])
+            self._coming[number] = call
+
+    def take_effect(self, call: Call) -> None:
+        """What a call makes, once."""
+        numbers = [(call.pid, fd) for fd in _new_numbers(call)]
+        if any(self._coming.get(number) is call for number in numbers):
+            for number in numbers:
+                self._coming.pop(number, None)
+            _AT_RETURN[call.name](self, call)
 
     def unname(self, pid: int, fd: int, call: Call | None, *, visible: bool = True) -> None:
         """Drop one name. ``call`` is what dropped it; the last name ends the socket."""
@@ -230,11 +276,9 @@ class _Tables:
         self.seen(call)
         kind = base_type(call.args.get("type"))
         family = str(call.args.get("family"))
-        fds = call.args.get("fds") if call.name == "socketpair" else (call.result,)
-        for fd in fds if isinstance(fds, (tuple, list)) else ():
-            if isinstance(fd, int):
-                self.create(call, fd, family, kind)
-                self._mark(call.pid, fd, "SOCK_CLOEXEC" in str(call.args.get("type")))
+        for fd in _new_numbers(call):
+            self.create(call, fd, family, kind)
+            self._mark(call.pid, fd, "SOCK_CLOEXEC" in str(call.args.get("type")))
 
     def accepted(self, call: Call) -> None:
         listener = self.sockets.get(self.used.get(call.id, 0))
@@ -247,17 +291,41 @@ class _Tables:
 
     def duplicate(self, call: Call) -> None:
         life = self.sockets.get(self.used.get(call.id, 0))
-        if life is None or call.result is None or call.result == call.fd:
+        if call.result is None or call.result == call.fd:
             return
         self.unname(call.pid, call.result, call)
+        if life is None:
+            return  # of a file, over a socket
         self.name(call.pid, call.result, life)
         # CPython's dup() asks for F_DUPFD_CLOEXEC (PEP 446); a plain dup2 clears the flag.
-        self._mark(call.pid, call.result, call.name == "dup")
+        asked = call.args.get("flags", "O_CLOEXEC" if call.name == "dup" else "0")
+        self._mark(call.pid, call.result, "O_CLOEXEC" in str(asked))
 
     def close(self, call: Call) -> None:
         self.use(call)
         if call.fd is not None and call.errno != "EBADF":
             self.unname(call.pid, call.fd, call)
+
+    def close_range(self, call: Call) -> None:
+        self.seen(call)
+        first, last = call.args.get("first"), call.args.get("last")
+        if not isinstance(first, int) or call.failed:
+            return
+        until = last if isinstance(last, int) else first
+        for fd in [fd for fd in self.table(call.pid) if first <= fd <= until]:
+            if "CLOSE_RANGE_CLOEXEC" in str(call.args.get("flags")):
+                self._mark(call.pid, fd, True)
+            else:
+                self.unname(call.pid, fd, call)
+
+    def watch(self, call: Call) -> None:
+        """epoll_ctl, which names the descriptor to be watched."""
+        self.use(call)
+        watched = self._watched.setdefault((call.pid, call.args.get("epoll")), {})
+        if call.fd is not None and call.succeeded:
+            watched.pop(call.fd, None)
+            if call.args.get("operation") != "EPOLL_CTL_DEL":
+                watched[call.fd] = None
 
     def fork(self, call: Call) -> None:
         self.seen(call)
@@ -294,7 +362,11 @@ class _Tables:
 
     def wait(self, call: Call) -> None:
         self.seen(call)
-        fds = [fd for fd in _waited_descriptors(call) if fd in self.table(call.pid)]
+        numbers = _waited_descriptors(call)
+        if call.name == "epoll_wait" and not numbers:
+            watched = self._watched.get((call.pid, call.args.get("epoll")), {})
+            numbers = [*islice(watched, MOST_WATCHED)]
+        fds = [fd for fd in numbers if self.known(call.pid, fd)]
         lives = {fd: self.socket_of(call, fd) for fd in fds}
         self.waited[call.id] = {fd: life.id for fd, life in lives.items()}
         for life in lives.values():
@@ -321,6 +393,8 @@ _AT_ENTRY: Mapping[str, Step] = {
     "exit": _Tables.exit,
     "exit_group": _Tables.exit,
     "kill": _Tables.kill,
+    "close_range": _Tables.close_range,
+    "epoll_ctl": _Tables.watch,
     "ioctl": _Tables.flag,
     "fcntl": _Tables.flag,
     **dict.fromkeys(WAITING, _Tables.wait),
@@ -340,9 +414,9 @@ def _steps(calls: Iterable[Call]) -> Iterator[_Due]:
         if call.name not in _MAKES_ONLY:
             step = _AT_ENTRY.get(call.name, _Tables.use)
             yield call.entered_ns, call.id * 2, partial(step, call=call)
-        effect = _AT_RETURN.get(call.name)
-        if effect and call.succeeded and call.returned_ns is not None:
-            yield call.returned_ns, call.id * 2 + 1, partial(effect, call=call)
+        if call.name in _AT_RETURN and call.succeeded and call.returned_ns is not None:
+            yield call.entered_ns, call.id * 2 + 1, partial(_Tables.expect, call=call)
+            yield call.returned_ns, call.id * 2 + 1, partial(_Tables.take_effect, call=call)
 
 
 def _deaths(processes: Iterable[Process]) -> Iterator[_Due]:
@@ -388,8 +462,14 @@ def _guess(call: Call) -> tuple[str, str]:
     return "AF_UNSPEC", "SOCK_STREAM"
 
 
+def _new_numbers(call: Call) -> list[int]:
+    """The descriptors that a call made."""
+    pair = call.args.get("fds") if call.name == "socketpair" else (call.result,)
+    return [fd for fd in pair if isinstance(fd, int)] if isinstance(pair, (tuple, list)) else []
+
+
 def _waited_descriptors(call: Call) -> list[int]:
-    fds = call.args.get("fds")
+    fds = call.args.get("ready" if call.name == "epoll_wait" else "fds")
     if isinstance(fds, (tuple, list)):
         numbers = [pair[0] for pair in fds if isinstance(pair, (tuple, list)) and pair]
     else:

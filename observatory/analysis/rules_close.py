@@ -277,6 +277,13 @@ def _killed(view: View) -> Because | None:
     return Because(_whom(view))
 
 
+def _put_over(view: View) -> Because | None:
+    """dup2() of one descriptor over the last of another socket."""
+    because = _with_sockets(view)
+    new = view.call.args.get("new_fd", view.call.result)
+    return because and Because({**because.facts, "new": new})
+
+
 def _made_name(view: View) -> Because | None:
     return Because({"new": view.call.result})
 
@@ -412,6 +419,10 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "The descriptor named no socket that was seen, and no segment is seen to go back to it.",
         "close(2)", _no_sockets, plain=True, certain=False),
     Rule(
+        "dup-closes", names("dup2", "dup3"), _ok(),
+        "Descriptor {new} was the last of {sockets}, which {name} closed to put another in its "
+        "place: {told}.", "dup(2)", _put_over),
+    Rule(
         "dup", names("dup", "dup2", "dup3"), _ok(),
         "Descriptor {new} names the same socket now; the FIN waits for the last of them to be "
         "closed. Nothing was sent.", "dup(2)", _made_name, plain=True),
@@ -424,11 +435,11 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "{signal} was sent to {whom}. No socket lost its last descriptor by it: nothing went out.",
         "kill(2); signal(7)", _killed, plain=True),
     Rule(
-        "ends-sockets", frozenset({*ENDING, "execve"}), _ok("ok", "never"),
+        "ends-sockets", frozenset({*ENDING, "execve", "close_range"}), _ok("ok", "never"),
         "It took away the last descriptor of {sockets}: {told}.",
         "exit(3); execve(2); UNP 5.11", _with_sockets),
     Rule(
-        "ends-process", frozenset({*ENDING, "execve"}), _ok("ok", "never"),
+        "ends-process", frozenset({*ENDING, "execve", "close_range"}), _ok("ok", "never"),
         "No socket lost its last descriptor by it: nothing was sent.",
         "exit(3); execve(2)", _no_sockets, plain=True),
 )  # fmt: skip

@@ -104,6 +104,12 @@ def _ready(view: View) -> Because | None:
     return YES if view.completed_by else None
 
 
+def _watching(view: View) -> Because:
+    return Because(
+        {"set": view.call.args.get("epoll"), "operation": view.call.args.get("operation")}
+    )
+
+
 def _ready_at_once(view: View) -> Because | None:
     # What came before the return made it ready; when that was is not always known.
     return Because(likely=not view.exact) if view.call.result else None
@@ -217,6 +223,19 @@ LOCAL_RULES: tuple[Rule, ...] = (
     Rule(
         "wait-cut-off", WAITING, _ok("never"),
         "The call was still waiting when {end}.", "poll(2)"),
+    Rule(
+        "epoll-watch", names("epoll_ctl"), _ok(),
+        "The set of descriptor {set} was told what to watch of this one ({operation}); nothing was "
+        "sent.", "epoll_ctl(2); UNP 6.2", _watching, plain=True),
+    Rule(
+        "epoll-refused", names("epoll_ctl"), _ok("EEXIST", "ENOENT", "EPERM", "ELOOP", "EINVAL"),
+        "The set of descriptor {set} was not changed ({operation}, {errno}): the descriptor is in "
+        "it already, is not in it, or cannot be waited for. Nothing was sent.", "epoll_ctl(2)",
+        _watching),
+    Rule(
+        "descriptor-fetched", names("pidfd_getfd"), _ok(),
+        "Descriptor {result} is a copy of one of another process. Which socket that is, is not "
+        "told.", "pidfd_getfd(2)", certain=False),
     Rule(
         "kill-refused", names("kill"), _ok("ESRCH", "EPERM", "EINVAL"),
         "The signal was not delivered ({errno}).", "kill(2)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
-from observatory.analysis.rule import Rule
+from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
     dissolved,
     flags,
@@ -158,7 +158,23 @@ def _no_urgent(view: View) -> Because | None:
     return YES if "MSG_OOB" in flags(view) else None
 
 
+def _netlink(view: View) -> Because | None:
+    return YES if view.life is not None and view.life.family == "AF_NETLINK" else None
+
+
+def _spliced_in(view: View) -> Because | None:
+    return _received(view) if view.call.name == "splice" else None
+
+
 RECEIVE_RULES: tuple[Rule, ...] = (
+    Rule(
+        "recv-netlink", RECEIVING, ok(),
+        "{result} bytes came from this kernel itself: AF_NETLINK has no packets on any network.",
+        "netlink(7)", _netlink, plain=True),
+    Rule(
+        "splice-in", names("splice"), ok(),
+        "The kernel moved the {result} bytes that {completed} brought into a pipe, without passing "
+        "them through the program; {waited}.", "splice(2)", _spliced_in, plain=True),
     Rule(
         "recv-nothing-asked", RECEIVING, ok(),
         "Nothing was asked for, or an empty datagram came.", "recv(2)", _nothing_asked, plain=True),

@@ -10,7 +10,7 @@ from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import RECEIVING, SENDING
 from observatory.analysis.holding import scaled_window, why_held
-from observatory.analysis.rule import Rule
+from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
     dissolved,
     flags,
@@ -56,6 +56,10 @@ def _udp_answered_by_icmp(view: View) -> Because | None:
 
 def _quotes(view: View, icmp: int) -> bool:
     return view.joined.mail.quotes.get(icmp) in view.sent
+
+
+def _netlink(view: View) -> Because | None:
+    return YES if view.life is not None and view.life.family == "AF_NETLINK" else None
 
 
 def _raw(view: View) -> Because | None:
@@ -275,7 +279,19 @@ def _cut_off(view: View) -> Because | None:
     return Because({"handed": sent})
 
 
+def _spliced_out(view: View) -> Because | None:
+    return YES if view.call.name == "splice" and view.sent else None
+
+
 SEND_RULES: tuple[Rule, ...] = (
+    Rule(
+        "send-netlink", SENDING, ok(),
+        "{result} bytes went to this kernel itself: AF_NETLINK has no packets on any network.",
+        "netlink(7)", _netlink, plain=True),
+    Rule(
+        "splice-out", names("splice"), ok(),
+        "The kernel moved {result} bytes from a pipe into the send buffer, without passing them "
+        "through the program, and sent {sent}.", "splice(2)", _spliced_out, plain=True),
     Rule(
         "send-raw", SENDING, ok(),
         "A raw socket sent a packet that the program made itself: {sent}. The kernel's TCP knows "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.descriptors import bytes_of, receives, sends
 from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.wire import Conversation, Half
 from observatory.model import Call
@@ -109,8 +109,8 @@ def _shown_ns(half: Half) -> list[int]:
 
 def _enter_sends(stream: Stream, calls: list[Call]) -> None:
     offset = 1
-    for call in sorted((c for c in calls if c.name in SENDING), key=lambda c: c.entered_ns):
-        taken = call.result if call.returned_ns is not None else call.args.get("length")
+    for call in sorted((c for c in calls if sends(c)), key=lambda c: c.entered_ns):
+        taken = bytes_of(call) if call.returned_ns is not None else call.args.get("length")
         if call.failed or not isinstance(taken, int) or taken <= 0:
             continue
         stream.sends.append((offset, offset + taken, call))
@@ -121,13 +121,13 @@ def _enter_sends(stream: Stream, calls: list[Call]) -> None:
 
 
 def _enter_reads(stream: Stream, calls: list[Call]) -> None:
-    reads = [c for c in calls if c.name in RECEIVING and c.result and c.result > 0]
+    reads = [c for c in calls if receives(c) and c.result and c.result > 0]
     inline = any(c.args.get("option") == "SO_OOBINLINE" and c.args.get("value") for c in calls)
     urgent = stream.urgent
     offset = 1
     for call in sorted(reads, key=lambda c: c.returned_ns or c.entered_ns):
         flags = str(call.args.get("flags", ""))
-        size = call.result or 0
+        size = bytes_of(call)
         if "MSG_OOB" in flags:
             mark = max((u for u, when in urgent.items() if when <= _latest(call)), default=offset)
             stream.reads[call.id] = (mark, mark + 1)
