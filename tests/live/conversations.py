@@ -8,6 +8,7 @@ and what its n-th receiving call returned is noted in a memory file that all pro
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import pickle
@@ -46,6 +47,7 @@ from socket import (
 )
 from typing import Any
 
+from observatory.lab import kernel
 from observatory.lab.actor import Actor
 from observatory.lab.playing import Stage
 from observatory.sources.journal import FIRST_DESCRIPTOR
@@ -419,4 +421,23 @@ table inet loss {{
   }}
 }}
 """
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True)
+    subprocess.run(
+        ["nft", "-f", "-"],
+        input=rules,
+        text=True,
+        check=True,
+        capture_output=True,
+        preexec_fn=_keep_net_admin,
+    )
+
+
+def _keep_net_admin() -> None:
+    """An ordinary user's power over the private network outlives exec only as an ambient
+    capability (capabilities(7))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    net_admin = 1 << kernel.CAP_NET_ADMIN
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)(net_admin, net_admin, net_admin, 0, 0, 0)
+    libc.capset(header, sets)
+    raise_it = 2
+    libc.prctl(kernel.PR_CAP_AMBIENT, raise_it, kernel.CAP_NET_ADMIN, 0, 0)

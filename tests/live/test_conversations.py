@@ -7,6 +7,7 @@ as many more.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from observatory.lab.behaviour import Behaviour
 from observatory.scenarios import catalogue
 from tests.live.conversations import Notes, Play, marked
 from tests.live.truth import lies
+
+pytestmark = pytest.mark.skipif(not shutil.which("nft"), reason="nft (nftables) is not installed")
 
 SEEDS = range(int(os.environ.get("LIVE_SEEDS", "12")))
 
