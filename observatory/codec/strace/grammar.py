@@ -54,7 +54,7 @@ _RESULT = re.compile(
     r"(?:\s+(?P<errno>E[A-Z0-9_]+)\b(?:\s+\((?P<message>[^()]*(?:\([^()]*\)[^()]*)*)\))?)?"
     r"(?:\s+\((?P<detail>.*?)\))?"
     r"(?:\s+\((?:INJECTED|DELAYED)[^()]*\))*"
-    r"(?:\s+<(?P<spent>\d+\.\d+)>)?\s*\Z",
+    r"(?:\s+<\d+\.\d+>)?\s*\Z",
     re.DOTALL,
 )
 
@@ -72,14 +72,13 @@ class Outcome:
 
     ``value`` is None for ``?``; ``errno`` also ``ERESTARTSYS`` and its kin; ``names`` what -y
     says of a new descriptor; ``detail`` what stood in parentheses (``Timeout``, poll's ready
-    set); ``spent_ns`` what ``-T`` measured, None without it.
+    set).
     """
 
     value: int | None
     errno: str | None = None
     names: str | None = None
     detail: str = ""
-    spent_ns: int | None = None
 
 
 def read_arguments(text: str, start: int = 0) -> tuple[tuple[Value, ...], int]:
@@ -102,21 +101,20 @@ def read_outcome(text: str, start: int) -> Outcome:
     found = _RESULT.match(text, start)
     if found is None:
         raise Unreadable("no result")
-    value, outer, spent = found["value"], found["outer"], found["spent"]
+    value, outer = found["value"], found["outer"]
     number = None if value is None else int(outer) if outer else int(value, 0)
     strange = _STRANGE.fullmatch(found["detail"] or "")
     return Outcome(
         number,
         f"E{strange[1]}" if strange else found["errno"],
-        found["names"],
+        _unescaped(found["names"]) if found["names"] else None,
         found["detail"] or "",
-        None if spent is None else _nanoseconds(spent),
     )
 
 
-def _nanoseconds(seconds: str) -> int:
-    whole, _, fraction = seconds.partition(".")
-    return int(whole) * 10**9 + int(fraction[:9].ljust(9, "0"))
+def _unescaped(names: str) -> str:
+    """With ``-x`` decorations are escaped as strings are."""
+    return str(Text(names)) if "\\" in names else names
 
 
 class _Reader:
@@ -194,7 +192,8 @@ class _Reader:
                 return Text(found["raw"], bool(found["cut"]), bool(found["abstract"]))
             case "descriptor":
                 number = found["number"]
-                return Descriptor(_AT_FDCWD if number[0] == "A" else int(number), found["names"])
+                names = _unescaped(found["names"])
+                return Descriptor(_AT_FDCWD if number[0] == "A" else int(number), names)
             case "decimal" | "hexadecimal":
                 return _integer(found.group())
             case "real":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from observatory.codec.strace.assemble import assemble
 from observatory.codec.strace.convert import CONVERTERS, convert
 from observatory.codec.strace.draft import Asked, Draft
+from observatory.codec.strace.known import Known, is_decorated
 from observatory.codec.strace.lines import Clock
 from observatory.codec.strace.raw import Assembled, Raw
 from observatory.codec.strace.ready import Watched
@@ -82,7 +83,7 @@ class _Finish:
         self.asked = asked
         self.last_ns = max(assembled.last_ns, ended_ns or 0)
         self.watched = Watched()
-        self.sockets: set[tuple[int, int]] = set()
+        self.known = Known(is_decorated(assembled.calls))
         self.calls: list[Call] = []
         self.inodes: dict[int, int] = {}
         self.uring: set[int] = set()
@@ -110,22 +111,18 @@ class _Finish:
             self.uring.add(pid)
             return
         draft = convert(raw, self.asked)
-        if draft is None or not self.counts(raw, draft, pid):
+        if draft is None or not self.counts(raw, draft):
             return
+        self.known.follow(draft, raw)
         self.watched.follow(draft, raw, pid)
         self.calls.append(self.call(raw, draft, pid))
 
-    def counts(self, raw: Raw, draft: Draft, pid: int) -> bool:
-        """Whether a call is kept: not the exit of one thread among others, and not the closing
-        of numbers that never were a socket."""
+    def counts(self, raw: Raw, draft: Draft) -> bool:
+        """Whether a call is kept: not the exit of one thread among others, and not what is
+        about a file."""
         if raw.name == "exit":
             return self.last_exits.get(raw.task.process()) is raw.task
-        failed = raw.outcome is not None and raw.outcome.errno == "EBADF"
-        if draft.name == "close" and failed:
-            return (pid, draft.fd) in self.sockets
-        if draft.fd is not None:
-            self.sockets.add((pid, draft.fd))
-        return True
+        return self.known.admits(draft, raw)
 
     def call(self, raw: Raw, draft: Draft, pid: int) -> Call:
         outcome = raw.outcome
@@ -177,6 +174,11 @@ class _Finish:
             yield f"{log.headless} calls began before the strace log does"
         for pid in sorted(self.uring):
             yield f"process {pid} uses io_uring: what it submits there cannot be seen"
+        if self.calls and not self.known.decorated:
+            yield (
+                "the strace log does not tell sockets from files: reads and writes on sockets that"
+                " were opened before it, or handed over, are missing; use -y"
+            )
         if log.clock is not Clock.UNIX:
             yield _CLOCKS[log.clock]
         elif log.resolution_ns > 1:
