@@ -310,7 +310,8 @@ def _writable(joined: Joined, life: SocketLife, events: str, call: Call) -> list
         icmp = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
         if resets or icmp:
             return (resets or icmp)[-1:]
-    if not joined.streams[conversation.id][half].sends:
+    sent = joined.streams[conversation.id][half].sends
+    if not sent or sent[0][2].entered_ns > call.entered_ns:
         return _first_before(other.syns, call)
     meanwhile = conversation.between(call.entered_ns, _latest(call))
     acks = [s.id for s in meanwhile if s.half is other and s.ack]

@@ -116,6 +116,10 @@ class SocketLife:
         return self.family in IP_FAMILIES and self.type == "SOCK_STREAM"
 
     @property
+    def is_ip(self) -> bool:
+        return self.family in IP_FAMILIES
+
+    @property
     def is_udp(self) -> bool:
         return self.family in IP_FAMILIES and self.type == "SOCK_DGRAM"
 

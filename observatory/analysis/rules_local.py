@@ -111,8 +111,13 @@ def _watching(view: View) -> Because:
 
 
 def _ready_at_once(view: View) -> Because | None:
-    # What came before the return made it ready; when that was is not always known.
-    return Because(likely=not view.exact) if view.call.result else None
+    if not view.call.result:
+        return None
+    # What came before the return may have made it ready; when that was is not always known.
+    joined = view.joined
+    waited = joined.descriptors.waited.get(view.call.id, {}).values()
+    remote = any(joined.descriptors.sockets[number].is_ip for number in waited)
+    return Because(likely=remote and not view.exact)
 
 
 def _expired(view: View) -> Because | None:
