@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from observatory import __version__
 from observatory.errors import BadFile, UsageError
-from observatory.model import Analysis, Call, Frame, Interface, RunHeader, Trace
+from observatory.model import Analysis, Call, Frame, Interface, Process, RunHeader, Trace
 from observatory.pipeline import TICK_S, Growth, conclude, open_writer
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _Sources:
     def __init__(
         self, request: Request, watch: Watch, captures: Sequence[Capture], before: Trace
     ) -> None:
-        from observatory.sources.held import held_sockets
+        from observatory.sources.held import commands_of, held_sockets
         from observatory.sources.strace import threads_of
 
         self._request = request
@@ -183,6 +183,7 @@ class _Sources:
         self._before = before
         self._held = held_sockets(_attached(request))
         self._threads = threads_of(_attached(request))
+        self._commands = commands_of(_attached(request))
         self._numbers: dict[tuple[int, int, int], int] = {}
 
     def log(self, ended_ns: int | None = None) -> StraceLog:
@@ -225,6 +226,13 @@ class _Sources:
         kept = once(own_segments(calls, segments))
         return [segment.frame for segment in kept if segment.frame is not None]
 
+    def _named(self, process: Process) -> Process:
+        """What was attached to has its name from /proc; its log does not tell it."""
+        command = self._commands.get(process.pid)
+        if not command:
+            return process
+        return replace(process, role=Path(command.split()[0]).name, command=command)
+
     def settled(self, table: SocketTable) -> bool:
         """Whether nothing more will be sent. A process that was attached to goes on."""
         if self._request.attach is not None:
@@ -248,7 +256,7 @@ class _Sources:
         return replace(
             self._before,
             interfaces=tuple(capture.interface for capture in self._captures),
-            processes=log.processes,
+            processes=tuple(self._named(process) for process in log.processes),
             calls=calls,
             segments=segments,
             frames=tuple(frames),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import shlex
 import sys
 from pathlib import Path
@@ -77,12 +78,14 @@ def trace(parsed: argparse.Namespace) -> int:
     """The exit status is the command's."""
     from observatory import tracing
 
+    gc.disable()  # nothing of a trace is garbage before the command ends
     wanted = request(parsed)
     name = Path(wanted.command[0]).name if wanted.command else f"process-{parsed.pid}"
     (path,) = destinations(parsed.output, [name])
     done = tracing.trace(wanted, path)
     analysis = done.analysis if parsed.only is None else tracing.only(done.analysis, parsed.only)
     show(analysis, parsed)
+    gc.freeze()
     say(f"wrote {done.path}" if not parsed.quiet else str(done.path))
     return done.status
 

@@ -8,6 +8,7 @@ from observatory.model import Analysis, Coverage
 from observatory.reports.drawing import draw
 from observatory.reports.labels import process_names
 from observatory.reports.ladder import ladder
+from observatory.reports.selection import selected
 from observatory.reports.style import Look
 from observatory.reports.why import uncertain_segments, why
 from observatory.reports.wire import connections
@@ -28,7 +29,11 @@ def render(
     UTF-8, ``full`` leaves nothing out of a long trace. Ends with a newline.
     """
     look = Look(max(NARROWEST, min(width, WIDEST)), colour, ascii)
-    drawn = draw(ladder(analysis), look, full)
+    shown, left_out = selected(analysis, full)
+    drawn = draw(ladder(shown), look, full)
+    if left_out:
+        words = f"{left_out:,} calls of processes that no socket passed through · --full shows them"
+        drawn = [*drawn, *(look.paint(line, "dim") for line in look.paragraph(words, "  "))]
     wire = connections(analysis, look, full)
     notes = remarks(analysis, look)
     told = [drawn, why(analysis, look, full), uncertain_segments(analysis, look, full), wire]
@@ -83,7 +88,9 @@ def kernel_evidence(analysis: Analysis, look: Look) -> list[str]:
 
 def remarks(analysis: Analysis, look: Look) -> list[str]:
     """Notes of the analysis, and what is known to be missing from the trace."""
-    lines = [line for note in analysis.notes for line in look.paragraph(f"· {note}", "  ", "    ")]
+    # What is missing is among the notes too, and stands out here.
+    notes = [note for note in analysis.notes if note not in analysis.trace.defects]
+    lines = [line for note in notes for line in look.paragraph(f"· {note}", "  ", "    ")]
     for interface in analysis.trace.interfaces:
         if interface.dropped:
             text = f"!! the capture on {interface.name} lost {interface.dropped:,} packets"

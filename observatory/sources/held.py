@@ -70,6 +70,16 @@ def held_sockets(pids: Iterable[int]) -> tuple[Call, ...]:
     )
 
 
+def commands_of(pids: Iterable[int]) -> dict[int, str]:
+    """The command lines of running processes."""
+    found: dict[int, str] = {}
+    for pid in pids:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found[pid] = b" ".join(words).decode("utf-8", "backslashreplace").strip()
+    return found
+
+
 def _descriptors(pid: int) -> Iterator[tuple[int, int]]:
     """Each descriptor that is a socket, and the socket's inode."""
     with suppress(OSError):

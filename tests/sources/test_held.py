@@ -4,7 +4,7 @@ import os
 import socket
 
 from observatory.model import Endpoint
-from observatory.sources.held import held_sockets
+from observatory.sources.held import commands_of, held_sockets
 
 
 def test_names_and_states_are_those_of_the_sockets() -> None:
@@ -35,3 +35,8 @@ def test_ipv6_and_datagrams() -> None:
 
 def test_a_process_that_is_not_there_holds_nothing() -> None:
     assert held_sockets([1 << 30]) == ()
+
+
+def test_the_command_of_a_process() -> None:
+    assert "python" in commands_of([os.getpid()])[os.getpid()]
+    assert commands_of([1 << 30]) == {}
