@@ -84,7 +84,8 @@ class Ladder:
 def ladder(analysis: Analysis) -> Ladder:
     """The whole ladder of an analysis."""
     lanes = lanes_of(analysis)
-    # Where times are equal, what was entered stands before what it caused, returns after it.
+    # Where times are equal, a return stands first: of some sources it is only known to have been
+    # by the time of the next call. Then what was entered, and what that caused.
     ranked = sorted(_ranked(analysis, lanes), key=lambda entry: entry[:2])
     rows = tuple(_joined([row for _, _, row in ranked]))
     return Ladder(lanes, rows, rows[0].time_ns if rows else 0)
@@ -104,7 +105,7 @@ def _joined(rows: list[Row]) -> Iterator[Row]:
         yield replace(row, moment=Moment.WHOLE) if joined and isinstance(row, CallRow) else row
 
 
-ENTRY, WIRE, RETURN, END = range(4)
+RETURN, ENTRY, WIRE, AT_ONCE, END = range(5)
 
 
 def _ranked(analysis: Analysis, lanes: Lanes) -> Iterator[tuple[int, int, Row]]:
@@ -117,7 +118,8 @@ def _ranked(analysis: Analysis, lanes: Lanes) -> Iterator[tuple[int, int, Row]]:
         yield call.entered_ns, ENTRY, CallRow(call.entered_ns, lane, explained, moment, stream)
         if call.id in blocking and call.returned_ns is not None:
             row = CallRow(call.returned_ns, lane, explained, Moment.RETURNED, stream)
-            yield call.returned_ns, RETURN, row
+            rank = RETURN if call.returned_ns > call.entered_ns else AT_ONCE
+            yield call.returned_ns, rank, row
     for attributed in analysis.segments:
         segment = attributed.segment
         source, target = lanes.ends[segment.id]

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from observatory.model import Analysis, AttributedSegment, Icmp, Protocol
 from observatory.reports.labels import addresses, process_names
+from observatory.reports.selection import FORKS
 
 Key = int | str  # a pid, or an endpoint as text
 Holders = dict[tuple[int | None, str], int]  # (connection, endpoint) to pid
 
 PASSIVE_CALLS = frozenset({"listen", "accept", "accept4"})
-FORKS = frozenset({"fork", "vfork", "clone"})
 LEFT, MIDDLE, RIGHT = range(3)
 
 
