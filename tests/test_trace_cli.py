@@ -320,9 +320,11 @@ def test_a_running_process_is_attached_to_and_goes_on(tmp_path: Path, command: C
         target.communicate("\n")
     document = json.loads(out)
     attached = calls(document, "attach")
-    assert any(one["local"] == f"127.0.0.1:{port}" for one in attached) or any(
-        f"127.0.0.1:{port}" in one["text"] for one in attached
-    )
+    assert {one["explanation"]["rule"] for one in attached} == {"open-before"}
+    assert "ESTABLISHED" in {one["args"]["state"] for one in attached}
+    (connection,) = document["connections"]
+    assert connection["client"] == f"127.0.0.1:{port}"
+    assert "before the capture began" in connection["opened"]
     data = [one for one in document["segments"] if one["length"] == 5]
     assert len(data) == 1
     (sent,) = [one for one in document["calls"] if one["name"].startswith("send")]

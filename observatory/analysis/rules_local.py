@@ -55,6 +55,11 @@ def _fetched_error(view: View) -> Because | None:
     return Because({"value": name, "by": by})
 
 
+def _held(view: View) -> Because:
+    state = view.call.args.get("state")
+    return Because({"state": f" ({state})" if state else ""})
+
+
 YES_NO_PEER = Because({"told": "it is not connected"})
 
 
@@ -188,6 +193,10 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "detach", names("detach"), _ok(),
         "The program took the descriptor out of its socket object: no system call, and the socket "
         "stays open.", "Python socket.detach", plain=True),
+    Rule(
+        "open-before", names("attach"), _ok(),
+        "No system call: this socket{state} was open before strace was attached, and the kernel's "
+        "tables told its names.", "proc_pid_net(5)", _held, plain=True),
     Rule(
         "pending-error", names("getsockopt"), _ok(),
         "SO_ERROR fetched and cleared the pending error {value}, {by}.",
