@@ -65,7 +65,8 @@ clean:
 # What tests and `check` use of the system, as command:package. Without them the tests that need
 # them are skipped and say so.
 PROGRAMS := tshark:tshark dumpcap:wireshark-common tcpdump:tcpdump strace:strace nft:nftables \
-	ip:iproute2 setpriv:util-linux
+	ip:iproute2 setpriv:util-linux curl:curl nginx:nginx-light redis-server:redis-server \
+	redis-benchmark:redis-tools socat:socat nc:netcat-openbsd node:nodejs
 
 system-packages:
 	@missing=; for pair in $(PROGRAMS); do \
@@ -74,7 +75,7 @@ system-packages:
 	done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+		echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
 		apt-get -qq update; apt-get -qq install -y --no-install-recommends $$missing >/dev/null \
 		|| echo "could not install$$missing: tests that need them are skipped"; \
 	else \
