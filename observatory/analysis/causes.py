@@ -228,10 +228,10 @@ def _probe(scene: Scene, sighting: Sighting) -> Cause:
     if sighting.original is not None and scene.side(sighting.other).ack < sighting.end:
         return _again(scene, sighting)  # the last byte, which nobody has acknowledged yet
     life = scene.life(sighting.half)
-    options = {c.args.get("option") for c in life.named("setsockopt")} if life else set()
+    keeps_alive = life is not None and bool(life.set("SO_KEEPALIVE"))
     if scene.side(sighting.other).window == 0:
         return Cause(CauseKind.TIMER, "probe of a closed window", scene.by_order())
-    confidence = scene.by_order() if "SO_KEEPALIVE" in options else Confidence.LIKELY
+    confidence = scene.by_order() if keeps_alive else Confidence.LIKELY
     return Cause(CauseKind.TIMER, "keepalive probe", confidence)
 
 

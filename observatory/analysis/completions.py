@@ -335,8 +335,7 @@ def _close(joined: Joined, call: Call) -> list[int]:
 
 
 def _lingers(life: SocketLife) -> bool:
-    options = (c for c in life.named("setsockopt") if c.args.get("option") == "SO_LINGER")
-    values = [c.args.get("value") for c in options]
+    values = [call.args.get("value") for call in life.set("SO_LINGER")]
     last = values[-1] if values else None
     return isinstance(last, (tuple, list)) and bool(last[0])
 

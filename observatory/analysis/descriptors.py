@@ -286,6 +286,9 @@ class _Tables:
             return
         life = self.create(call, call.result, listener.family, listener.type)
         life.listener = listener.id
+        # Options set later on the listener came too late for a handshake that was done by then.
+        set_before = [c for c in listener.named("setsockopt") if c.entered_ns < life.created_ns]
+        life.inherited = tuple(set_before)
         _remember_names(life, call)
         self._mark(call.pid, call.result, "SOCK_CLOEXEC" in str(call.args.get("flags")))
 

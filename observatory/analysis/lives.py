@@ -65,6 +65,7 @@ class SocketLife:
     holders: dict[tuple[int, int], None] = field(default_factory=dict)
     pids: list[int] = field(default_factory=list)
     listener: int | None = None
+    inherited: tuple[Call, ...] = ()
     closed_by: int | None = None
     closed_ns: int | None = None
     close_end_ns: int | None = None
@@ -84,6 +85,17 @@ class SocketLife:
             return self._named.get(names[0], [])
         found = [call for name in names for call in self._named.get(name, ())]
         return sorted(found, key=lambda call: call.entered_ns)
+
+    def set(self, option: str, before_ns: int | None = None) -> list[Call]:
+        """The setsockopt calls that set an option of it, oldest first: its own, and before them
+        those of the listener it was accepted from (an accepted socket is a copy of it)."""
+        return [
+            call
+            for call in (*self.inherited, *self.named("setsockopt"))
+            if call.args.get("option") == option
+            and call.succeeded
+            and (before_ns is None or call.entered_ns <= before_ns)
+        ]
 
     def nonblocking(self, time_ns: int) -> Call | None:
         """The call that had made it non-blocking by a time, if it was."""

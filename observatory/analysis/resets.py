@@ -33,11 +33,7 @@ def cause_of_reset(scene: Scene, sighting: Sighting) -> Cause:
 
 def lingers_zero(life: SocketLife) -> bool:
     """The last SO_LINGER that was set asks for an abort (socket(7): on, with timeout 0)."""
-    values = [
-        call.args.get("value")
-        for call in life.calls
-        if call.name == "setsockopt" and call.args.get("option") == "SO_LINGER" and not call.failed
-    ]
+    values = [call.args.get("value") for call in life.set("SO_LINGER")]
     last = values[-1] if values else None
     return isinstance(last, (tuple, list)) and len(last) == 2 and bool(last[0]) and last[1] == 0
 
@@ -181,10 +177,10 @@ def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
     life = scene.life(half)
     if life is None or not _is_active(sighting, arrival):
         return None
-    options = {call.args.get("option") for call in life.named("setsockopt")}
+    waits = life.set("SO_KEEPALIVE") or life.set("TCP_USER_TIMEOUT")
     last = scene.side(half).last
     silent = last is not None and (arrival is None or arrival.id < last.id)
-    if silent and options & {"SO_KEEPALIVE", "TCP_USER_TIMEOUT"}:
+    if silent and waits:
         return Cause(CauseKind.TIMER, "RST: the peer did not answer in time", Confidence.LIKELY)
     return None
 

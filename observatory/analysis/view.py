@@ -132,11 +132,10 @@ class View:
         return next((f"{c.args.get('signal')}, sent by c{c.id}," for c in self.signals), "A signal")
 
     def option(self, name: str) -> Call | None:
-        """The last successful setsockopt of an option before this call."""
-        set_before = [
-            c for c in self.earlier("setsockopt") if c.args.get("option") == name and c.succeeded
-        ]
-        return set_before[-1] if set_before else None
+        """The last successful setsockopt of an option before this call, its listener's too."""
+        life = self.life
+        found = life.set(name, self.call.entered_ns) if life is not None else []
+        return found[-1] if found else None
 
     @property
     def nonblocking(self) -> Call | None:
