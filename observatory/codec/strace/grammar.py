@@ -52,7 +52,7 @@ _RESULT = re.compile(
     rf"|(?P<value>-?(?:0x[0-9a-fA-F]+|\d+))(?:{_DECORATION})?)"
     r"(?:\s+/\*\s*(?P<outer>\d+) in strace's PID ns\s*\*/)?"
     r"(?:\s+(?P<errno>E[A-Z0-9_]+)\b(?:\s+\((?P<message>[^()]*(?:\([^()]*\)[^()]*)*)\))?)?"
-    r"(?:\s+\((?P<detail>.*?)\))?"
+    r"(?:\s+\((?!INJECTED|DELAYED)(?P<detail>.*?)\))?"
     r"(?:\s+\((?:INJECTED|DELAYED)[^()]*\))*"
     r"(?:\s+<\d+\.\d+>)?\s*\Z",
     re.DOTALL,

@@ -21,8 +21,11 @@ def processes_of(tasks: Tasks, calls: Iterable[Call]) -> tuple[Process, ...]:
     commands: dict[int, str] = {}
     programs: dict[int, str] = {}
     first: dict[int, int] = {}
+    made: dict[int, int] = {}
     for call in calls:
         first.setdefault(call.pid, call.id)
+        if call.name == "fork" and call.result is not None:
+            made.setdefault(call.result, call.id)
         if call.name == "execve" and call.errno is None:
             commands[call.pid] = _command(call.args)
             programs[call.pid] = str(call.args.get("path", "")).rsplit("/", 1)[-1]
@@ -31,7 +34,7 @@ def processes_of(tasks: Tasks, calls: Iterable[Call]) -> tuple[Process, ...]:
         groups.setdefault(task.process(), []).append(task)
     namer = _Namer(commands, programs)
     found: dict[int, Process] = {}
-    for leader, members in groups.items():
+    for leader, members in sorted(groups.items(), key=lambda one: made.get(one[0].tid, 0)):
         found[leader.tid] = _process(leader, members, namer)
     return tuple(sorted(found.values(), key=lambda one: (first.get(one.pid, 1 << 62), one.pid)))
 

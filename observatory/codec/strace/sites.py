@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from observatory.model import Site
 
 _FRAME = re.compile(r"(?P<file>[^()]*)(?:\((?P<function>[^()]*)\))? \[0x[0-9a-f]+\]")
-_LIBC = re.compile(r"(?:.*/)?(?:libc|libpthread|ld-linux|ld-musl|libc\.musl|vdso)\b")
+_LIBC = re.compile(
+    r"(?:.*/)?(?:lib(?:c|pthread)(?:-[\d.]+|\.musl[\w-]*)?\.so|ld-(?:linux|musl|[\d.]+\.so)|\[?vdso)"
+)
 
 
 def site_of(frames: Iterable[str]) -> Site | None:
