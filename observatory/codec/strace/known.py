@@ -47,7 +47,7 @@ class Known:
         self._table(process)
         if draft.fd is None or draft.name not in _SHARED:
             return True
-        if draft.name == "close" and raw.outcome is not None and raw.outcome.errno == "EBADF":
+        if raw.outcome is not None and raw.outcome.errno == "EBADF":
             return draft.fd in self.ever[process]
         return self.decorated or draft.fd in self.tables[process]
 

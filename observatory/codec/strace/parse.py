@@ -111,18 +111,18 @@ class _Finish:
             self.uring.add(pid)
             return
         draft = convert(raw, self.asked)
-        if draft is None or not self.counts(raw, draft):
+        if draft is None or not self.counts(raw, draft, pid):
             return
         self.known.follow(draft, raw)
         self.watched.follow(draft, raw, pid)
         self.calls.append(self.call(raw, draft, pid))
 
-    def counts(self, raw: Raw, draft: Draft) -> bool:
+    def counts(self, raw: Raw, draft: Draft, pid: int) -> bool:
         """Whether a call is kept: not the exit of one thread among others, and not what is
         about a file."""
         if raw.name == "exit":
             return self.last_exits.get(raw.task.process()) is raw.task
-        return self.known.admits(draft, raw)
+        return self.known.admits(draft, raw) and self.watched.admits(draft, raw, pid)
 
     def call(self, raw: Raw, draft: Draft, pid: int) -> Call:
         outcome = raw.outcome

@@ -29,3 +29,9 @@ def test_a_set_is_inherited():
         f"2 {WAIT % SMALL}",
     )
     assert args["ready"] == ((3, "EPOLLIN"),)
+
+
+def test_a_set_without_sockets_is_no_matter():
+    begin = '1 execve("/bin/x", ["x"], 0x7f) = 0'
+    assert ready(begin, f"1 {WAIT % SMALL}") == []
+    assert len(ready(begin, f"1 {CTL % ('ADD', 3, SMALL)}", f"1 {WAIT % SMALL}")) == 1
