@@ -37,3 +37,8 @@ class Rule:
 
 def names(*calls: str) -> frozenset[str]:
     return frozenset(calls)
+
+
+def outcomes(*wanted: str) -> frozenset[str]:
+    """The outcomes a rule speaks of: ``ok`` where none is named."""
+    return frozenset(wanted or ("ok",))

@@ -16,11 +16,13 @@ from observatory.analysis.rule import ANY_CALL, Rule
 from observatory.analysis.rules_bind import BIND_RULES
 from observatory.analysis.rules_close import CLOSE_RULES
 from observatory.analysis.rules_connect import CONNECT_RULES
+from observatory.analysis.rules_ending import ENDING_RULES
 from observatory.analysis.rules_local import LOCAL_RULES
 from observatory.analysis.rules_open import OPEN_RULES
 from observatory.analysis.rules_passive import PASSIVE_RULES
 from observatory.analysis.rules_receive import RECEIVE_RULES
 from observatory.analysis.rules_send import SEND_RULES
+from observatory.analysis.rules_shutdown import SHUTDOWN_RULES
 from observatory.analysis.rules_unanswered import UNANSWERED_RULES
 from observatory.analysis.view import View, conclude
 from observatory.model import Call, Confidence, Evidence, Explanation
@@ -33,7 +35,9 @@ RULES: tuple[Rule, ...] = (
     *PASSIVE_RULES,
     *SEND_RULES,
     *RECEIVE_RULES,
+    *SHUTDOWN_RULES,
     *CLOSE_RULES,
+    *ENDING_RULES,
     *LOCAL_RULES,
 )
 

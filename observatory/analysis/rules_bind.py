@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from observatory.analysis.descriptors import ACCEPTING, SocketLife
 from observatory.analysis.matching import FOREVER, local_endpoint
-from observatory.analysis.rule import Rule, names
+from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.view import YES, Because, View
 from observatory.model import Call, Endpoint, UnixAddress
 
@@ -14,10 +14,6 @@ _BIND = names("bind")
 TIME_WAIT_NS = 60_000_000_000
 
 _LOCAL_ONLY = "Nothing was sent: bind() only names this end."
-
-
-def _ok(*outcomes: str) -> frozenset[str]:
-    return frozenset(outcomes or ("ok",))
 
 
 def _unix(view: View) -> Because | None:
@@ -151,63 +147,64 @@ def _low_port(view: View) -> Because | None:
 
 BIND_RULES: tuple[Rule, ...] = (
     Rule(
-        "bind-unix", _BIND, _ok(),
+        "bind-unix", _BIND, outcomes(),
         "bind() made the file {address}, the name of this socket inside this host. Nothing is "
         "sent for AF_UNIX.", "unix(7)", _unix, plain=True),
     Rule(
-        "bind-reuse-time-wait", _BIND, _ok(),
+        "bind-reuse-time-wait", _BIND, outcomes(),
         "A connection of this port is in TIME-WAIT (its FIN {fin} was the first), and SO_REUSEADDR "
         f"({{option}}) lets bind() take the address all the same. {_LOCAL_ONLY}",
         "socket(7) SO_REUSEADDR; RFC 9293 3.6.1; UNP 7.5", _time_wait_reused),
     Rule(
-        "bind-reuseport", _BIND, _ok(),
+        "bind-reuseport", _BIND, outcomes(),
         "SO_REUSEPORT was set before bind() here and by the other holder ({holder}): both have "
         f"{{address}}, and the kernel shares arrivals out among them. {_LOCAL_ONLY}",
         "socket(7) SO_REUSEPORT; UNP 7.5", _shared),
     Rule(
-        "bind-ephemeral", _BIND, _ok(),
+        "bind-ephemeral", _BIND, outcomes(),
         "Port 0 asks the kernel to choose: it gave port {port} out of ip_local_port_range. "
         f"{_LOCAL_ONLY}", "bind(2); ip(7); UNP 4.4", _ephemeral, plain=True),
     Rule(
-        "bind-wildcard", _BIND, _ok(),
+        "bind-wildcard", _BIND, outcomes(),
         "{address} binds every address of this host: which one a connection uses is settled when "
         f"it comes in. {_LOCAL_ONLY}", "ip(7) INADDR_ANY; UNP 4.4", _wildcard, plain=True),
     Rule(
-        "bind", _BIND, _ok(), f"The socket has the name {{address}} now. {_LOCAL_ONLY}",
+        "bind", _BIND, outcomes(), f"The socket has the name {{address}} now. {_LOCAL_ONLY}",
         "bind(2); UNP 4.4", plain=True),
     Rule(
-        "bind-in-use", _BIND, _ok("EADDRINUSE"),
+        "bind-in-use", _BIND, outcomes("EADDRINUSE"),
         f"{{address}} was taken: {{holder}} holds it still{{overlap}}.{{sharing}} {_LOCAL_ONLY}",
         "bind(2); UNP 4.4", _held),
     Rule(
-        "bind-in-use-by-connection", _BIND, _ok("EADDRINUSE"),
+        "bind-in-use-by-connection", _BIND, outcomes("EADDRINUSE"),
         "A connection that a listener on this port accepted is still open, and without "
         f"SO_REUSEADDR the port stays taken. {_LOCAL_ONLY}",
         "socket(7) SO_REUSEADDR; UNP 7.5", _held_by_child),
     Rule(
-        "bind-time-wait", _BIND, _ok("EADDRINUSE"),
+        "bind-time-wait", _BIND, outcomes("EADDRINUSE"),
         "The port is held by a connection in TIME-WAIT: this end sent the first FIN {fin}, and "
         f"without SO_REUSEADDR the port stays taken for 60 s. {_LOCAL_ONLY}",
         "RFC 9293 3.6.1; socket(7) SO_REUSEADDR; UNP 2.7, 7.5", _time_wait),
     Rule(
-        "bind-in-use-elsewhere", _BIND, _ok("EADDRINUSE"),
+        "bind-in-use-elsewhere", _BIND, outcomes("EADDRINUSE"),
         "{address} is taken, by a socket that this run did not record, or by a connection that "
         f"is not quite over. {_LOCAL_ONLY}", "bind(2)", certain=False),
     Rule(
-        "bind-not-available", _BIND, _ok("EADDRNOTAVAIL"),
+        "bind-not-available", _BIND, outcomes("EADDRNOTAVAIL"),
         f"{{address}} is no address of this host. {_LOCAL_ONLY}",
         "bind(2); ip(7) ip_nonlocal_bind"),
     Rule(
-        "bind-privileged", _BIND, _ok("EACCES"),
+        "bind-privileged", _BIND, outcomes("EACCES"),
         "Ports below ip_unprivileged_port_start (1024) need CAP_NET_BIND_SERVICE, which this "
         f"process has not: port {{port}} was refused. {_LOCAL_ONLY}",
         "ip(7); capabilities(7); UNP 2.9", _low_port),
     Rule(
-        "bind-twice", _BIND, _ok("EINVAL"),
+        "bind-twice", _BIND, outcomes("EINVAL"),
         "The socket has a name already, given {first}; a name is given once. "
         f"{_LOCAL_ONLY}", "bind(2)", _bound_already),
     Rule(
         "bind-refused", _BIND,
-        _ok("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT", "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
+
+        outcomes("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT", "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
         f"The kernel refused {{address}} with {{errno}}. {_LOCAL_ONLY}", "bind(2); unix(7)"),
 )  # fmt: skip

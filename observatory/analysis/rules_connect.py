@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from observatory.analysis.matching import local_endpoint, opening_peer
-from observatory.analysis.rule import Rule, names
+from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.view import YES, Because, View
 from observatory.model import Endpoint, UnixAddress
 
 _CONNECT = names("connect")
-
-
-def _ok(*outcomes: str) -> frozenset[str]:
-    return frozenset(outcomes or ("ok",))
 
 
 def _is_udp(view: View) -> Because | None:
@@ -93,63 +89,63 @@ def _nobody_behind(view: View) -> Because | None:
 
 CONNECT_RULES: tuple[Rule, ...] = (
     Rule(
-        "connect-dissolved-by-reset", _CONNECT, _ok(),
+        "connect-dissolved-by-reset", _CONNECT, outcomes(),
         "connect() to AF_UNSPEC dissolved the connection: TCP has no orderly way to do that at "
         "once, so the kernel aborted it with RST {sent}. The socket can connect again.",
         "connect(2); Linux net/ipv4/tcp.c tcp_disconnect; UNP 8.11", _dissolves_with_reset),
     Rule(
-        "connect-dissolved", _CONNECT, _ok(),
+        "connect-dissolved", _CONNECT, outcomes(),
         "connect() to AF_UNSPEC took the peer's address from the socket. Nothing was sent: the "
         "association is only in this kernel.",
         "connect(2); UNP 8.11", _dissolves),
     Rule(
-        "connect-unix", _CONNECT, _ok(),
+        "connect-unix", _CONNECT, outcomes(),
         "An AF_UNIX connect puts the caller in the accept queue of the socket bound to that path, "
         "inside this kernel: no packet is sent.",
         "unix(7)", _is_unix),
     Rule(
-        "connect-udp", _CONNECT, _ok(),
+        "connect-udp", _CONNECT, outcomes(),
         "connect() on a UDP socket only records the peer {address} (and picks the local "
         "address): no handshake, nothing was sent. Whether anybody is there is not known yet.",
         "udp(7); UNP 8.11", _is_udp),
     Rule(
-        "connect-unix-refused", _CONNECT, _ok("ECONNREFUSED"),
+        "connect-unix-refused", _CONNECT, outcomes("ECONNREFUSED"),
         "The path {address} is there, but no socket listens behind it: {whose}. No packet is "
         "involved.", "unix(7); connect(2)", _nobody_behind),
     Rule(
-        "connect-unix-missing", _CONNECT, _ok("ENOENT"),
+        "connect-unix-missing", _CONNECT, outcomes("ENOENT"),
         "No file has the name {address}: nothing to connect to. No packet is involved.",
         "unix(7)", _is_unix),
     Rule(
-        "connect-unix-other", _CONNECT, _ok("EAGAIN", "EPROTOTYPE", "EACCES", "EPERM"),
+        "connect-unix-other", _CONNECT, outcomes("EAGAIN", "EPROTOTYPE", "EACCES", "EPERM"),
         "The kernel refused {address} with {errno} inside this host: no packet is involved.",
         "unix(7)", _is_unix),
     Rule(
-        "connect-no-route", _CONNECT, _ok("ENETUNREACH", "EHOSTUNREACH"),
+        "connect-no-route", _CONNECT, outcomes("ENETUNREACH", "EHOSTUNREACH"),
         "This host has no route to {address}: the kernel refused before any SYN. Nothing was sent.",
         "connect(2); ip(7)", _sent_nothing, by_absence=True),
     Rule(
-        "connect-same-connection", _CONNECT, _ok("EADDRNOTAVAIL", "EADDRINUSE"),
+        "connect-same-connection", _CONNECT, outcomes("EADDRNOTAVAIL", "EADDRINUSE"),
         "connect() {other} has made the connection from {own} to {address}; a second one with the "
         "same four numbers cannot be. Nothing was sent.",
         "RFC 9293 3.3.1; Linux __inet_check_established; UNP 2.8", _same_connection),
     Rule(
-        "connect-ports-exhausted", _CONNECT, _ok("EADDRNOTAVAIL"),
+        "connect-ports-exhausted", _CONNECT, outcomes("EADDRNOTAVAIL"),
         "Every port of ip_local_port_range was in use towards {address} ({others} connections "
         "of this run hold some), so the kernel found none for this end. Nothing was sent.",
         "ip(7) ip_local_port_range; Linux inet_hash_connect", _no_free_port),
     Rule(
-        "connect-address-not-available", _CONNECT, _ok("EADDRNOTAVAIL"),
+        "connect-address-not-available", _CONNECT, outcomes("EADDRNOTAVAIL"),
         "The kernel could not give this end an address and port towards {address}. Nothing was "
         "sent.",
         "connect(2)", _sent_nothing, by_absence=True),
     Rule(
-        "connect-address-in-use", _CONNECT, _ok("EADDRINUSE"),
+        "connect-address-in-use", _CONNECT, outcomes("EADDRINUSE"),
         "The four-tuple of this socket's own address and {address} is in use. Nothing was sent.",
         "connect(2)", _sent_nothing, by_absence=True),
     Rule(
         "connect-refused-locally", _CONNECT,
-        _ok("EACCES", "EPERM", "EAFNOSUPPORT", "EINVAL", "EOPNOTSUPP", "ENOENT", "ENETDOWN"),
+        outcomes("EACCES", "EPERM", "EAFNOSUPPORT", "EINVAL", "EOPNOTSUPP", "ENOENT", "ENETDOWN"),
         "The kernel refused {address} with {errno} before sending anything: the address does "
         "not fit the socket, or a rule of this host forbids it.",
         "connect(2)", _sent_nothing, by_absence=True),

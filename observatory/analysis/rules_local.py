@@ -6,7 +6,7 @@ from __future__ import annotations
 from errno import errorcode
 
 from observatory.analysis.descriptors import WAITING
-from observatory.analysis.rule import ANY_CALL, Rule, names
+from observatory.analysis.rule import ANY_CALL, Rule, names, outcomes
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import Endpoint
 
@@ -15,10 +15,6 @@ _OPTIONS = names("setsockopt", "getsockopt", "ioctl", "fcntl")
 _NAMES = names("getsockname", "getpeername")
 _ANY = frozenset({ANY_CALL})
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6", 132: "SCTP", 255: "raw IP"}
-
-
-def _ok(*outcomes: str) -> frozenset[str]:
-    return frozenset(outcomes or ("ok",))
 
 
 def _kind(view: View) -> Because:
@@ -153,129 +149,131 @@ def _closed_before(view: View) -> Because | None:
 
 LOCAL_RULES: tuple[Rule, ...] = (
     Rule(
-        "socket", _SOCKET, _ok(),
+        "socket", _SOCKET, outcomes(),
         "A new {kind} socket; nothing is sent until it is used.", "socket(2); UNP 4.2", _kind,
         plain=True),
     Rule(
-        "socket-no-family", _SOCKET, _ok("EAFNOSUPPORT"),
+        "socket-no-family", _SOCKET, outcomes("EAFNOSUPPORT"),
         "This kernel has no address family {family}. No socket was made, nothing was sent.",
         "socket(2); UNP 4.2", _kind),
     Rule(
-        "socket-no-such-type", _SOCKET, _ok("ESOCKTNOSUPPORT"),
+        "socket-no-such-type", _SOCKET, outcomes("ESOCKTNOSUPPORT"),
         "{family} has no sockets of type {type}. No socket was made, nothing was sent.",
         "socket(2); Linux inet_create; UNP 4.2", _kind),
     Rule(
-        "socket-no-such-protocol", _SOCKET, _ok("EPROTONOSUPPORT", "EPROTOTYPE"),
+        "socket-no-such-protocol", _SOCKET, outcomes("EPROTONOSUPPORT", "EPROTOTYPE"),
         "Protocol {protocol} is not one that {family} {type} speaks; 0 asks for the usual one. No "
         "socket was made, nothing was sent.", "socket(2); protocols(5); UNP 4.2", _kind),
     Rule(
-        "socket-not-allowed", _SOCKET, _ok("EPERM", "EACCES"),
+        "socket-not-allowed", _SOCKET, outcomes("EPERM", "EACCES"),
         "A socket of type {type} takes a privilege (CAP_NET_RAW for raw and packet sockets) that "
         "this process has not. No socket was made, nothing was sent.",
         "socket(2); raw(7); capabilities(7)", _kind),
     Rule(
-        "socket-no-such-number", _SOCKET, _ok("EINVAL"),
+        "socket-no-such-number", _SOCKET, outcomes("EINVAL"),
         "No socket type has the number {type}. No socket was made, nothing was sent.",
         "socket(2); UNP 4.2", _nameless_type),
     Rule(
-        "socket-refused", _SOCKET, _ok("EINVAL", "EOPNOTSUPP", "ENOBUFS", "ENOMEM"),
+        "socket-refused", _SOCKET, outcomes("EINVAL", "EOPNOTSUPP", "ENOBUFS", "ENOMEM"),
         "The kernel could not make a {kind} socket ({errno}). Nothing was sent.",
         "socket(2); socketpair(2)", _kind),
     Rule(
-        "socket-descriptors-used-up", _SOCKET, _ok("EMFILE", "ENFILE"),
+        "socket-descriptors-used-up", _SOCKET, outcomes("EMFILE", "ENFILE"),
         "The process (EMFILE) or the host (ENFILE) has no free descriptor.",
         "socket(2); getrlimit(2)"),
     Rule(
-        "fork", names("fork", "vfork", "clone", "clone3"), _ok(),
+        "fork", names("fork", "vfork", "clone", "clone3"), outcomes(),
         "The child {child} holds every descriptor of its parent: each socket has one more holder "
         "and closes with the last. Nothing was sent.", "fork(2); UNP 4.7", _child, plain=True),
     Rule(
-        "detach", names("detach"), _ok(),
+        "detach", names("detach"), outcomes(),
         "The program took the descriptor out of its socket object: no system call, and the socket "
         "stays open.", "Python socket.detach", plain=True),
     Rule(
-        "open-before", names("attach"), _ok(),
+        "open-before", names("attach"), outcomes(),
         "No system call: this socket{state} was open before strace was attached, and the kernel's "
         "tables told its names.", "proc_pid_net(5)", _held, plain=True),
     Rule(
-        "pending-error", names("getsockopt"), _ok(),
+        "pending-error", names("getsockopt"), outcomes(),
         "SO_ERROR fetched and cleared the pending error {value}, {by}.",
         "socket(7) SO_ERROR; UNP 7.5", _fetched_error),
     Rule(
-        "option", _OPTIONS, _ok(), "A setting inside this kernel; nothing was sent.",
+        "option", _OPTIONS, outcomes(), "A setting inside this kernel; nothing was sent.",
         "socket(7); tcp(7)", plain=True),
     Rule(
         "option-refused", _OPTIONS,
-        _ok("ENOPROTOOPT", "EINVAL", "EDOM", "EPERM", "EACCES", "EOPNOTSUPP", "EISCONN", "ENOTTY",
+
+
+        outcomes("ENOPROTOOPT", "EINVAL", "EDOM", "EPERM", "EACCES", "EOPNOTSUPP", "EISCONN", "ENOTTY",
             "ENOTCONN", "EFAULT", "EBUSY", "ENODEV", "EADDRNOTAVAIL"),
         "The kernel refused the option with {errno}; nothing was sent.", "getsockopt(2)"),
     Rule(
-        "no-name-yet", names("getsockname"), _ok(),
+        "no-name-yet", names("getsockname"), outcomes(),
         "The socket has no name yet: neither bind() nor connect() gave it one.",
         "getsockname(2); UNP 4.10", _unnamed),
     Rule(
-        "name", _NAMES, _ok(), "The kernel told {told} from its own tables; nothing was sent.",
+        "name", _NAMES, outcomes(), "The kernel told {told} from its own tables; nothing was sent.",
         "getsockname(2); getpeername(2); UNP 4.10", _named, plain=True),
     Rule(
-        "no-peer", names("getpeername"), _ok("ENOTCONN"),
+        "no-peer", names("getpeername"), outcomes("ENOTCONN"),
         "The socket has no peer: {told}. Nothing was sent.", "getpeername(2); UNP 4.10", _no_peer),
     Rule(
-        "name-refused", _NAMES, _ok("EINVAL", "ENOBUFS", "EFAULT"),
+        "name-refused", _NAMES, outcomes("EINVAL", "ENOBUFS", "EFAULT"),
         "The kernel refused with {errno}: the socket has been shut down or the arguments do not "
         "fit.", "getsockname(2); getpeername(2)"),
     Rule(
-        "ready", WAITING, _ok(), "{completed} made {result} of the descriptors ready.",
+        "ready", WAITING, outcomes(), "{completed} made {result} of the descriptors ready.",
         "poll(2); UNP 6.3", _ready, plain=True),
     Rule(
-        "ready-at-once", WAITING, _ok(),
+        "ready-at-once", WAITING, outcomes(),
         "{result} of the descriptors were ready without anything having to come.",
         "poll(2); UNP 6.3", _ready_at_once, plain=True),
     Rule(
-        "wait-expired", WAITING, _ok(),
+        "wait-expired", WAITING, outcomes(),
         "Nothing became ready within the time that the call was given.", "poll(2)", _expired,
         by_absence=True),
     Rule(
-        "wait-cut-off", WAITING, _ok("never"),
+        "wait-cut-off", WAITING, outcomes("never"),
         "The call was still waiting when {end}.", "poll(2)"),
     Rule(
-        "epoll-watch", names("epoll_ctl"), _ok(),
+        "epoll-watch", names("epoll_ctl"), outcomes(),
         "The set of descriptor {set} was told what to watch of this one ({operation}); nothing was "
         "sent.", "epoll_ctl(2); UNP 6.2", _watching, plain=True),
     Rule(
-        "epoll-refused", names("epoll_ctl"), _ok("EEXIST", "ENOENT", "EPERM", "ELOOP", "EINVAL"),
+        "epoll-refused", names("epoll_ctl"), outcomes("EEXIST", "ENOENT", "EPERM", "ELOOP", "EINVAL"),
         "The set of descriptor {set} was not changed ({operation}, {errno}): the descriptor is in "
         "it already, is not in it, or cannot be waited for. Nothing was sent.", "epoll_ctl(2)",
         _watching),
     Rule(
-        "descriptor-fetched", names("pidfd_getfd"), _ok(),
+        "descriptor-fetched", names("pidfd_getfd"), outcomes(),
         "Descriptor {result} is a copy of one of another process. Which socket that is, is not "
         "told.", "pidfd_getfd(2)", certain=False),
     Rule(
-        "kill-refused", names("kill"), _ok("ESRCH", "EPERM", "EINVAL"),
+        "kill-refused", names("kill"), outcomes("ESRCH", "EPERM", "EINVAL"),
         "The signal was not delivered ({errno}).", "kill(2)"),
     Rule(
-        "exec-failed", names("execve"), _ok("ENOENT", "EACCES", "ENOEXEC", "EPERM", "E2BIG"),
+        "exec-failed", names("execve"), outcomes("ENOENT", "EACCES", "ENOEXEC", "EPERM", "E2BIG"),
         "The program could not be started ({errno}): the process goes on with all its sockets.",
         "execve(2)"),
     Rule(
-        "closed-descriptor", _ANY, _ok("EBADF"),
+        "closed-descriptor", _ANY, outcomes("EBADF"),
         "The descriptor had been given up by close() {close}: its number names nothing now. "
         "Nothing was sent.", "close(2)", _closed_before),
     Rule(
-        "bad-descriptor", _ANY, _ok("EBADF", "ENOTSOCK"),
+        "bad-descriptor", _ANY, outcomes("EBADF", "ENOTSOCK"),
         "The number names no open socket of this process ({errno}). Nothing was sent.",
         "intro(2)"),
     Rule(
-        "interrupted", _ANY, _ok("EINTR"),
+        "interrupted", _ANY, outcomes("EINTR"),
         "{signal} interrupted the call before it had done anything; it can be made again.",
         "signal(7); UNP 5.9", _interrupted),
     Rule(
-        "descriptors-used-up", _ANY, _ok("EMFILE", "ENFILE"),
+        "descriptors-used-up", _ANY, outcomes("EMFILE", "ENFILE"),
         "There was no free descriptor ({errno}).", "getrlimit(2) RLIMIT_NOFILE"),
     Rule(
-        "cut-off", _ANY, _ok("never"),
+        "cut-off", _ANY, outcomes("never"),
         "{name} had not returned when {end}.", "_exit(2); kill(2)"),
     Rule(
-        "out-of-memory", _ANY, _ok("ENOBUFS", "ENOMEM"),
+        "out-of-memory", _ANY, outcomes("ENOBUFS", "ENOMEM"),
         "The kernel had no memory for it ({errno}).", "intro(2)"),
 )  # fmt: skip

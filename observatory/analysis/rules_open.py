@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.matching import local_endpoint
-from observatory.analysis.rule import Rule, names
+from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.rules_transfer import timed_wait
 from observatory.analysis.view import Because, View, counted
 from observatory.model import Call, Endpoint, Protocol, Segment
 
 _CONNECT = names("connect")
-
-
-def _ok(*outcomes: str) -> frozenset[str]:
-    return frozenset(outcomes or ("ok",))
 
 
 def _answered(view: View) -> Because | None:
@@ -177,87 +173,87 @@ def _opened_unseen(view: View) -> Because | None:
 
 OPEN_RULES: tuple[Rule, ...] = (
     Rule(
-        "connect-self", _CONNECT, _ok(),
+        "connect-self", _CONNECT, outcomes(),
         "The socket connected to itself: its SYN {syn} was addressed to its own port {own}, "
         "so it crossed with itself as in a simultaneous open, and {completed} answered it.",
         "RFC 9293 3.5 (simultaneous open)", _to_itself),
     Rule(
-        "connect-simultaneous", _CONNECT, _ok(),
+        "connect-simultaneous", _CONNECT, outcomes(),
         "Simultaneous open: SYN {mine} crossed the peer's SYN {theirs}; both ends were active "
         "and no listener was involved.",
         "RFC 9293 3.5, figure 8", _crossing),
     Rule(
-        "connect-fast-open-deferred", _CONNECT, _ok(),
+        "connect-fast-open-deferred", _CONNECT, outcomes(),
         "With TCP_FASTOPEN_CONNECT and a cookie in store connect() returns at once without "
         "sending: the SYN leaves with the first data.",
         "RFC 7413; tcp(7)", _fast_opened),
     Rule(
-        "connect-collected", _CONNECT, _ok(),
+        "connect-collected", _CONNECT, outcomes(),
         "The handshake had been done meanwhile: connect() {first} had sent SYN {syn}, the "
         "SYN-ACK {completed} answered it; this call sent nothing and only collected the success.",
         "connect(2); UNP 16.3", _answered_earlier),
     Rule(
-        "connect-wildcard", _CONNECT, _ok(),
+        "connect-wildcard", _CONNECT, outcomes(),
         "{address} as a destination means this host: the kernel connected to {reached} (SYN "
         "{syn}, SYN-ACK {completed}).",
         "Linux ip_route_output_key_hash_rcu; RFC 1122 3.2.1.3", _to_wildcard),
     Rule(
-        "connect-v4-mapped", _CONNECT, _ok(),
+        "connect-v4-mapped", _CONNECT, outcomes(),
         "An IPv6 socket connected to the IPv4-mapped address {address}: on the wire it is IPv4, "
         "to {v4} (SYN {syn}, SYN-ACK {completed}).",
         "RFC 4291 2.5.5.2; ipv6(7); UNP 12.4", _mapped),
     Rule(
-        "connect-established", _CONNECT, _ok(),
+        "connect-established", _CONNECT, outcomes(),
         "SYN {syn} was answered by SYN-ACK {completed}: connect() returned then, one round trip "
         "after it was called, when the server's accept() need not have run.",
         "RFC 9293 3.5; UNP 4.3", _answered, plain=True),
     Rule(
-        "connect-not-captured", _CONNECT, _ok(),
+        "connect-not-captured", _CONNECT, outcomes(),
         "connect() to {peer} succeeded, but none of its segments was captured: they were on "
         "another interface, filtered, or lost.",
         "connect(2)", _opened_unseen, certain=False),
     Rule(
-        "connect-refused", _CONNECT, _ok("ECONNREFUSED"),
+        "connect-refused", _CONNECT, outcomes("ECONNREFUSED"),
         "SYN {syn} was answered by RST {reset}: nobody listens on {peer}{bound}. A hard error: "
         "connect() fails at once and does not try again.",
         "RFC 9293 3.10.7.1; connect(2); UNP 4.3", _reset_answered),
     Rule(
-        "connect-refused-icmp", _CONNECT, _ok("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH",
+        "connect-refused-icmp", _CONNECT, outcomes("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH",
                                                "EACCES", "EPROTO", "ENOPROTOOPT", "EMSGSIZE"),
         "The ICMP message {icmp} from {router} ({says}) answered the SYN. Linux takes it for a "
         "hard error while the connection is in SYN-SENT.",
         "RFC 1122 4.2.3.9; icmp(7); Linux tcp_v4_err", _icmp_answered),
     Rule(
-        "connect-in-progress", _CONNECT, _ok("EINPROGRESS"),
+        "connect-in-progress", _CONNECT, outcomes("EINPROGRESS"),
         "The socket is non-blocking (since {by}): connect() sent SYN {sent} and did not wait. "
         "Writability and SO_ERROR will tell how it ended.",
         "connect(2); UNP 16.3", _nonblocking_sent),
     Rule(
-        "connect-wait-expired", _CONNECT, _ok("EINPROGRESS"),
+        "connect-wait-expired", _CONNECT, outcomes("EINPROGRESS"),
         "SYN {sent} was not answered within the time set by SO_SNDTIMEO ({option}): connect() "
         "waits no longer, and the kernel goes on with the handshake.",
         "socket(7) SO_SNDTIMEO; connect(2)", _wait_expired, by_absence=True),
     Rule(
-        "connect-already", _CONNECT, _ok("EALREADY"),
+        "connect-already", _CONNECT, outcomes("EALREADY"),
         "An earlier connect() {first} is still waiting for the answer to SYN {syn}. This call "
         "sent nothing and changed nothing.",
         "connect(2)", _still_opening),
     Rule(
-        "connect-is-listening", _CONNECT, _ok("EISCONN", "EINVAL", "EOPNOTSUPP"),
+        "connect-is-listening", _CONNECT, outcomes("EISCONN", "EINVAL", "EOPNOTSUPP"),
         "listen() {listen} made the socket passive: it only takes connections. Linux says {errno}. "
         "Nothing was sent.", "connect(2); Linux __inet_stream_connect; RFC 9293 3.3.2",
         _is_listening),
     Rule(
-        "connect-is-connected", _CONNECT, _ok("EISCONN"),
+        "connect-is-connected", _CONNECT, outcomes("EISCONN"),
         "The socket is connected to {peer} already; TCP connects once. Nothing was sent.",
         "connect(2); UNP 4.3", _already_open),
     Rule(
-        "connect-interrupted", _CONNECT, _ok("EINTR"),
+        "connect-interrupted", _CONNECT, outcomes("EINTR"),
         "{signal} ended the wait, not the attempt: SYN {syn} is out and the kernel goes on with "
         "the handshake.",
         "connect(2); UNP 5.9, 16.4", _interrupted),
     Rule(
-        "connect-reset", _CONNECT, _ok("ECONNRESET", "ECONNABORTED"),
+        "connect-reset", _CONNECT, outcomes("ECONNRESET", "ECONNABORTED"),
         "RST {reset} ended the connection while connect() waited.",
         "RFC 9293 3.10.7.4", _reset_answered),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from observatory.analysis.descriptors import ACCEPTING, SocketLife
 from observatory.analysis.matching import FOREVER
-from observatory.analysis.rule import Rule, names
+from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.rules_transfer import timed_wait
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import Endpoint
@@ -12,14 +12,10 @@ from observatory.model import Endpoint
 _LISTEN = names("listen")
 
 
-def _ok(*outcomes: str) -> frozenset[str]:
-    return frozenset(outcomes or ("ok",))
-
-
 def _had_no_name(view: View) -> Because | None:
     """listen() on a socket that nobody bound."""
-    life, local = view.life, view.call.local
-    if life is None or [c for c in view.earlier("bind") if c.succeeded]:
+    life, local = view.life, view.local
+    if life is None or not life.is_tcp or [c for c in view.earlier("bind") if c.succeeded]:
         return None
     if not isinstance(local, Endpoint) or view.earlier("listen"):
         return None
@@ -143,75 +139,75 @@ def _not_yet_accepted(view: View, conversation: int) -> bool:
 
 PASSIVE_RULES: tuple[Rule, ...] = (
     Rule(
-        "listen-unbound", _LISTEN, _ok(),
+        "listen-unbound", _LISTEN, outcomes(),
         "The socket had no name, so listen() took an ephemeral port, {port}, on every address. "
         "Nothing was sent.", "listen(2); ip(7)", _had_no_name),
     Rule(
-        "listen", _LISTEN, _ok(),
+        "listen", _LISTEN, outcomes(),
         "The socket went from CLOSED to LISTEN. Nothing was sent; backlog {backlog} means an "
         "accept queue of {holds} completed connections on Linux.",
         "listen(2); Linux sk_acceptq_is_full; UNP 4.5", _backlog, plain=True),
     Rule(
-        "listen-local", _LISTEN, _ok(),
+        "listen-local", _LISTEN, outcomes(),
         "The socket listens. Nothing was sent.", "listen(2); unix(7)", plain=True),
     Rule(
-        "listen-connected", _LISTEN, _ok("EINVAL"),
+        "listen-connected", _LISTEN, outcomes("EINVAL"),
         "The socket is connected, and a connected socket cannot listen. Nothing was sent.",
         "listen(2); Linux inet_listen", _connected),
     Rule(
-        "listen-refused", _LISTEN, _ok("EINVAL", "EADDRINUSE", "EOPNOTSUPP", "EDESTADDRREQ"),
+        "listen-refused", _LISTEN, outcomes("EINVAL", "EADDRINUSE", "EOPNOTSUPP", "EDESTADDRREQ"),
         "The kernel refused with {errno}: the socket is in no state, or of no type, that can "
         "listen. Nothing was sent.", "listen(2)"),
     Rule(
-        "accept-fast-open", ACCEPTING, _ok(),
+        "accept-fast-open", ACCEPTING, outcomes(),
         "Fast Open: the SYN {done} from {peer} brought a valid cookie and data, so the connection "
         "could be accepted before the handshake was over.", "RFC 7413 4.2; tcp(7)", _fast_open),
     Rule(
-        "accept-aborted", ACCEPTING, _ok(),
+        "accept-aborted", ACCEPTING, outcomes(),
         "The connection from {peer} had been reset by {reset} while it waited in the accept "
         "queue. Linux hands it over all the same; the first receive will tell ECONNRESET.",
         "accept(2); UNP 5.11", _aborted_before),
     Rule(
-        "accept-with-data", ACCEPTING, _ok(),
+        "accept-with-data", ACCEPTING, outcomes(),
         "The connection from {peer} entered the accept queue with the segment {done}, which "
         "brought data with its ACK; {waited}.{deferred}",
         "tcp(7) TCP_DEFER_ACCEPT; RFC 9293 3.10.7.4", _accepted_with),
     Rule(
-        "accept", ACCEPTING, _ok(),
+        "accept", ACCEPTING, outcomes(),
         "ACK {completed} from {peer} had completed the handshake; {waited}. accept() itself sent "
         "nothing.", "accept(2); UNP 4.6", _accepted, plain=True),
     Rule(
-        "accept-unix", ACCEPTING, _ok(),
+        "accept-unix", ACCEPTING, outcomes(),
         "accept() took a waiting AF_UNIX connection. No packet is involved.", "unix(7)",
         _accepted_locally, plain=True),
     Rule(
-        "accept-not-captured", ACCEPTING, _ok(),
+        "accept-not-captured", ACCEPTING, outcomes(),
         "accept() returned a connection from {peer} whose handshake was not captured.",
         "accept(2)", _accepted_unseen, certain=False),
     Rule(
-        "accept-nothing-waiting", ACCEPTING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "accept-nothing-waiting", ACCEPTING, outcomes("EAGAIN", "EWOULDBLOCK"),
         "The socket is non-blocking (since {by}) and no completed connection was waiting.",
         "accept(2); UNP 16.6", _queue_empty, by_absence=True),
     Rule(
-        "accept-timeout", ACCEPTING, _ok("EAGAIN", "EWOULDBLOCK"),
+        "accept-timeout", ACCEPTING, outcomes("EAGAIN", "EWOULDBLOCK"),
         "No connection was completed within the time set by SO_RCVTIMEO ({option}), which limits "
         "accept() too.", "socket(7) SO_RCVTIMEO; Linux inet_csk_accept", timed_wait,
         by_absence=True),
     Rule(
-        "accept-descriptors-used-up", ACCEPTING, _ok("EMFILE", "ENFILE"),
+        "accept-descriptors-used-up", ACCEPTING, outcomes("EMFILE", "ENFILE"),
         "There was no free descriptor for the new socket ({errno}). {waiting} The client knows "
         "nothing of it: its connection is established.",
         "accept(2); getrlimit(2) RLIMIT_NOFILE", _descriptors_used_up),
     Rule(
-        "accept-not-listening", ACCEPTING, _ok("EINVAL"),
+        "accept-not-listening", ACCEPTING, outcomes("EINVAL"),
         "listen() was never called on this socket: there is no queue to accept from.",
         "accept(2)", _not_listening),
     Rule(
         "accept-refused", ACCEPTING,
-        _ok("EINVAL", "EOPNOTSUPP", "ECONNABORTED", "EPERM", "ENOBUFS", "ENOMEM"),
+        outcomes("EINVAL", "EOPNOTSUPP", "ECONNABORTED", "EPERM", "ENOBUFS", "ENOMEM"),
         "The kernel refused with {errno}. Nothing was sent.", "accept(2)"),
     Rule(
-        "accept-waiting", ACCEPTING, _ok("never"),
+        "accept-waiting", ACCEPTING, outcomes("never"),
         "accept() was still waiting for a connection when {end}.",
         "accept(2)"),
 )  # fmt: skip

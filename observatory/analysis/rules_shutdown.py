@@ -1,0 +1,92 @@
+"""Rules for shutdown()."""
+
+from __future__ import annotations
+
+from observatory.analysis.closing import (
+    aborts_queue,
+    fin_before,
+    fin_unseen,
+    gave_up_before,
+    listener,
+    no_sockets,
+    queued_behind,
+    reset_before,
+    sends_fin,
+)
+from observatory.analysis.rule import Rule, names, outcomes
+from observatory.analysis.view import YES, Because, View
+
+_SHUTDOWN = names("shutdown")
+
+
+def _shut_how(view: View, *hows: str) -> bool:
+    return view.call.args.get("how") in hows
+
+
+def _half_close(view: View) -> Because | None:
+    return sends_fin(view) if _shut_how(view, "SHUT_WR") else None
+
+
+def _full_shutdown(view: View) -> Because | None:
+    return sends_fin(view) if _shut_how(view, "SHUT_RDWR") else None
+
+
+def _shut_reading(view: View) -> Because | None:
+    return YES if _shut_how(view, "SHUT_RD") else None
+
+
+def _shut_locally(view: View) -> Because | None:
+    life = view.life
+    return YES if life is not None and not life.is_tcp else None
+
+
+SHUTDOWN_RULES: tuple[Rule, ...] = (
+    Rule(
+        "shutdown-unopened", _SHUTDOWN, outcomes(),
+        "The connection was not open: {syn} had got no SYN-ACK. shutdown() broke the attempt off, "
+        "whatever direction it named; nothing was sent.", "shutdown(2); Linux inet_shutdown",
+        gave_up_before),
+    Rule(
+        "shutdown-write", _SHUTDOWN, outcomes(),
+        "shutdown(SHUT_WR) sent FIN {fin} at once, whoever else holds the socket: a half-close. "
+        "This end can still receive.", "shutdown(2); RFC 9293 3.6; UNP 6.6", _half_close),
+    Rule(
+        "shutdown-both", _SHUTDOWN, outcomes(),
+        "shutdown(SHUT_RDWR) sent FIN {fin} and ended receiving here too; the descriptor stays "
+        "open until close().", "shutdown(2); UNP 6.6", _full_shutdown),
+    Rule(
+        "shutdown-listener", _SHUTDOWN, outcomes(),
+        "shutdown() ended the listening; {number} still in its queue were reset ({reset}).",
+        "shutdown(2); Linux tcp_shutdown", aborts_queue),
+    Rule(
+        "shutdown-read", _SHUTDOWN, outcomes(),
+        "shutdown(SHUT_RD) is known to this kernel alone: receives that find the buffer empty "
+        "return EOF from now on. Nothing was sent, and the peer can go on sending.",
+        "shutdown(2); UNP 6.6", _shut_reading),
+    Rule(
+        "shutdown-local", _SHUTDOWN, outcomes(),
+        "The socket is not TCP: nothing is sent.", "shutdown(2); unix(7)", _shut_locally),
+    Rule(
+        "shutdown-again", _SHUTDOWN, outcomes(),
+        "FIN {fin} had gone out already ({by}): there is nothing more to send.",
+        "shutdown(2)", fin_before),
+    Rule(
+        "shutdown-fin-waits", _SHUTDOWN, outcomes(),
+        "The FIN waits behind {unsent} of data that never left.", "RFC 9293 3.6",
+        queued_behind, by_absence=True),
+    Rule(
+        "shutdown-stops-listening", _SHUTDOWN, outcomes(),
+        "shutdown() ended the listening. No connection waited, and nothing was sent.",
+        "shutdown(2); Linux tcp_shutdown", listener),
+    Rule(
+        "shutdown-not-captured", _SHUTDOWN, outcomes(),
+        "Its FIN was not captured.", "shutdown(2)", fin_unseen, certain=False),
+    Rule(
+        "shutdown-reset-before", _SHUTDOWN, outcomes("ENOTCONN"),
+        "RST {reset} had ended the connection: there is nothing left to shut down.",
+        "shutdown(2)", reset_before),
+    Rule(
+        "shutdown-not-connected", _SHUTDOWN, outcomes("ENOTCONN"),
+        "The socket has no connection, or has it no more: there is nothing to shut down. Nothing "
+        "was sent.", "shutdown(2)", no_sockets),
+)  # fmt: skip
