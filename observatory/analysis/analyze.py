@@ -73,7 +73,7 @@ def analyze(trace: Trace) -> Analysis:
                 trace.run.settings,
             )
         )
-    mail = datagrams.attribute_udp(replayed, trace.segments, findings)
+    mail = datagrams.attribute_udp(replayed, trace.segments, findings, lossy=trace.dropped > 0)
     datagrams.attribute_icmp(trace.segments, wire, mail, findings)
     joined = Joined(
         replayed,

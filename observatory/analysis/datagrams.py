@@ -18,6 +18,7 @@ from observatory.analysis.descriptors import (
 )
 from observatory.analysis.matching import FOREVER, SLACK_NS, local_endpoint
 from observatory.analysis.scene import Findings, by_call, during, reply_to, unknown
+from observatory.analysis.udp_ports import Moment, goes_to, learn_ports
 from observatory.analysis.wire import Wire
 from observatory.model import (
     Call,
@@ -89,11 +90,13 @@ def _is_crafted(call: Call, segment: Segment) -> bool:
 
 
 def attribute_udp(
-    descriptors: Descriptors, segments: Iterable[Segment], findings: Findings
+    descriptors: Descriptors, segments: Sequence[Segment], findings: Findings, *, lossy: bool
 ) -> Mail:
     """Pair UDP datagrams with the sends and receives of the trace's UDP sockets."""
     mail = Mail()
     lives = [life for life in descriptors.sockets.values() if life.is_udp]
+    if not lossy:
+        learn_ports(((life, _moments(life)) for life in lives), segments)
     sends = _sends_by_port(lives)
     inbox: dict[int, list[Segment]] = defaultdict(list)
     for segment in segments:
@@ -106,12 +109,14 @@ def attribute_udp(
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """A send or receive of a UDP socket with the names that the socket had at that moment."""
+    """A datagram sent or received by a call of a UDP socket (sendmmsg() and recvmmsg() take many)
+    with the names that the socket had at that moment."""
 
     call: Call
     socket: int
     local: Endpoint | None
     peer: Endpoint | None
+    length: int
 
 
 def _exchanges(life: SocketLife, names: frozenset[str]) -> Iterator[_Exchange]:
@@ -126,7 +131,34 @@ def _exchanges(life: SocketLife, names: frozenset[str]) -> Iterator[_Exchange]:
             connected = named
         elif call.name in names and call.succeeded:
             own = call.local.on_the_wire() if isinstance(call.local, Endpoint) else told
-            yield _Exchange(call, life.id, own, named or connected)
+            for peer, length in _messages(call, named):
+                yield _Exchange(call, life.id, own, peer or connected, length)
+
+
+def _messages(call: Call, named: Endpoint | None) -> Iterator[tuple[Endpoint | None, int]]:
+    """The address and the length of each datagram that a call sent or received."""
+    taken, addresses = call.args.get("taken"), call.args.get("addresses")
+    if call.name not in ("sendmmsg", "recvmmsg") or not isinstance(taken, (tuple, list)):
+        yield named, call.result or 0
+        return
+    each = addresses if isinstance(addresses, (tuple, list)) else ()
+    for index, length in enumerate(taken[: call.result or 0]):
+        address = parse_address(each[index]) if index < len(each) else None
+        peer = address.on_the_wire() if isinstance(address, Endpoint) else None
+        yield peer, length if isinstance(length, int) else 0
+
+
+def _moments(life: SocketLife) -> list[Moment]:
+    """What a socket sent and received, for finding its port."""
+    sent = [
+        Moment(True, one.call.entered_ns, one.call.returned_ns or FOREVER, one.peer, one.length)
+        for one in _exchanges(life, SENDING)
+    ]
+    received = [
+        Moment(False, 0, one.call.returned_ns or FOREVER, one.peer, one.length)
+        for one in _exchanges(life, RECEIVING)
+    ]
+    return [*sent, *received]
 
 
 def _sends_by_port(lives: list[SocketLife]) -> dict[int, list[_Exchange]]:
@@ -150,7 +182,7 @@ def _sender(
             send = waiting[index]
             if send.call.entered_ns > segment.time_ns:
                 break
-            if send.call.result == segment.length and _agrees(send.peer, segment.dst):
+            if send.length == segment.length and goes_to(send.peer, segment.dst):
                 del waiting[index]
                 mail.sender[segment.id] = send.socket
                 findings.sent.setdefault(send.call.id, []).append(segment.id)
@@ -161,13 +193,6 @@ def _sender(
     return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)
 
 
-def _agrees(named: Endpoint | None, seen: Endpoint) -> bool:
-    """The name a call used fits the endpoint in the packet; a wildcard means this host."""
-    if named is None:
-        return True
-    return named.port == seen.port and (named.is_wildcard or named.address == seen.address)
-
-
 def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: Mail) -> None:
     """Each receive takes the oldest datagram that it may: to its port, from its sender."""
     reads = [read for life in lives for read in _exchanges(life, RECEIVING)]
@@ -176,7 +201,7 @@ def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: 
         datagram = next((s for s in waiting if _may_return(read, s)), None)
         if datagram is None:
             continue
-        mail.received[read.call.id] = [datagram.id]
+        mail.received.setdefault(read.call.id, []).append(datagram.id)
         mail.receiver[datagram.id] = read.socket
         if "MSG_PEEK" not in str(read.call.args.get("flags")):
             waiting.remove(datagram)
@@ -190,11 +215,11 @@ def _may_return(read: _Exchange, segment: Segment) -> bool:
     call = read.call
     if segment.time_ns > (call.returned_ns or segment.time_ns):
         return False
-    if not _agrees(read.peer, segment.src):
+    if not goes_to(read.peer, segment.src):
         return False
     asked = call.args.get("length")
-    whole = call.result == segment.length
-    cut = isinstance(asked, int) and call.result == asked and segment.length > asked
+    whole = read.length == segment.length
+    cut = isinstance(asked, int) and read.length == asked and segment.length > asked
     return whole or cut
 
 

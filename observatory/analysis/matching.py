@@ -20,7 +20,7 @@ from observatory.analysis.opens import ENDS_THE_ATTEMPT, Opens, dissolves
 from observatory.analysis.opens import SLACK_NS as SLACK_NS
 from observatory.analysis.opens import opening_peer as opening_peer
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
-from observatory.model import Call, Endpoint
+from observatory.model import Call, Endpoint, parse_address
 
 
 @dataclass(slots=True)
@@ -85,6 +85,7 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
         if life.created_by is None and life.is_tcp and life.calls:
             _match_preexisting(life, answers, result)
     result.tie_broken |= merged_lives(lives.values(), wire, lossy=lossy)
+    result.listeners = Listeners(lives.values())
     for conversation in wire.conversations:
         _find_listener(conversation, result)
         _defer(conversation, lives)
@@ -236,6 +237,7 @@ def _match_accepted(
             result.tie_broken.add(conversation.server)
         elif accept.local is None:
             learn(life, accept.entered_ns, servers[0])
+            _learn_listener(descriptors.sockets[life.listener or 0], servers[0])
         conversation.server.socket = life.id
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept
@@ -244,6 +246,15 @@ def _match_accepted(
             if dissolves(call):
                 _follow_active(life, life.calls[index:], opens, result)
                 break
+
+
+def _learn_listener(listener: SocketLife, server: Endpoint) -> None:
+    """A port that bind() left to the kernel, or that no call told."""
+    if local_endpoint(listener, FOREVER) is None:
+        named = (parse_address(c.args.get("address")) for c in listener.named("bind"))
+        host = next((one.address for one in named if isinstance(one, Endpoint)), None)
+        wildcard = "::" if listener.family == "AF_INET6" else "0.0.0.0"
+        learn(listener, listener.created_ns, Endpoint(host or wildcard, server.port))
 
 
 def _own_names(
