@@ -205,6 +205,7 @@ BIND_RULES: tuple[Rule, ...] = (
     Rule(
         "bind-refused", _BIND,
 
-        outcomes("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT", "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
+        outcomes("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT",
+                 "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
         f"The kernel refused {{address}} with {{errno}}. {_LOCAL_ONLY}", "bind(2); unix(7)"),
 )  # fmt: skip
