@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import heapq
 import platform
-import select
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,18 +24,15 @@ from typing import TYPE_CHECKING
 from observatory import __version__
 from observatory.errors import BadFile, UsageError
 from observatory.model import Analysis, Call, Frame, Interface, Process, RunHeader, Trace
-from observatory.pipeline import TICK_S, Growth, conclude, open_writer
+from observatory.pipeline import Growth, conclude, open_writer
 
 if TYPE_CHECKING:
     from observatory.codec.strace import StraceLog
-    from observatory.lab.watch import Programs, Watch
+    from observatory.lab.runner import Programs
+    from observatory.lab.watch import Watch
     from observatory.sources.capture import Capture
     from observatory.sources.sockets import SocketTable
 
-AWAITED = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-SENT_BY_THE_KERNEL = 0x80  # si_code SI_KERNEL: the terminal's, which the command has got too
-GRACE_S = 5.0
-"""How long the command has to end by itself after Ctrl-C."""
 SMALLEST_RING = 8 << 20
 
 
@@ -86,6 +81,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
     Raises UsageError (no such command), PermissionRefused, CaptureError, MissingTool,
     ScenarioFailed (a helper did not listen), WriteFailed.
     """
+    from observatory.lab.attending import HeldSignals, attend
     from observatory.lab.watch import open_watch
     from observatory.sources import strace
     from observatory.sources.ring import LARGEST_FRAME, link_of
@@ -94,7 +90,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
     _check(request)
     remarks = [strace.check_version(strace.program())]
     with ExitStack() as stack:
-        held = stack.enter_context(_HeldSignals())
+        held = stack.enter_context(HeldSignals())
         watch = stack.enter_context(open_watch(_programs(request), _opener(request)))
         table = stack.enter_context(SocketTable(watch.pid or "self"))
         sockets = [stack.enter_context(socket.socket(fileno=fd)) for fd in watch.capture_fds]
@@ -113,7 +109,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
             own=None if request.private else sources.own,
         )
         watch.go()
-        remarks += _attend(watch, growth, held, request)
+        remarks += attend(watch, growth.append, held, request.seconds, request.attach is not None)
         status = watch.wait()
         status = status if request.attach is None else 0  # strace's own, ended by us
         ended_ns = time.time_ns()
@@ -198,9 +194,14 @@ class _Sources:
 
     def calls(self, log: StraceLog) -> tuple[Call, ...]:
         """All calls in the order of entry, first those that tell of sockets found open."""
+        from observatory.lab.sites import add_sites, read_sites
+
+        found = log.calls
+        if self._request.stack:
+            found = add_sites(found, read_sites(self._watch.sites))
         if not self._held:
-            return log.calls
-        calls = sorted((*self._held, *log.calls), key=attrgetter("entered_ns"))
+            return found
+        calls = sorted((*self._held, *found), key=attrgetter("entered_ns"))
         return tuple(replace(call, id=number) for number, call in enumerate(calls, 1))
 
     def numbered_for_good(self) -> tuple[Call, ...]:
@@ -309,7 +310,7 @@ def _attached(request: Request) -> list[int]:
 
 
 def _programs(request: Request) -> Programs:
-    from observatory.lab.watch import Programs
+    from observatory.lab.runner import Programs
     from observatory.sources import strace
 
     options = strace.Options(request.payload, request.stack, request.user)
@@ -325,6 +326,7 @@ def _programs(request: Request) -> Programs:
         ready=strace.listens,
         private=request.private,
         network_of=request.attach,
+        sites=request.stack,
     )
 
 
@@ -354,67 +356,3 @@ def _header(request: Request, captures: Sequence[Capture], watch: Watch) -> RunH
         version=__version__,
         settings=watch.settings,
     )
-
-
-class _HeldSignals:
-    """While the command runs, what is sent to end us is asked for and does not strike.
-
-    A context manager; ``release`` ends it early.
-    """
-
-    def __init__(self) -> None:
-        self._numbers = {n for n in AWAITED if signal.getsignal(n) is not signal.SIG_IGN}
-        self._before: set[signal.Signals | int] | None = None
-
-    def __enter__(self) -> _HeldSignals:
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        if self._before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-            self._before = None
-
-    def next(self) -> signal.struct_siginfo | None:
-        """A signal that has come since the last time."""
-        return signal.sigtimedwait(self._numbers, 0) if self._numbers else None
-
-
-def _attend(watch: Watch, growth: Growth, held: _HeldSignals, request: Request) -> Iterator[str]:
-    """Until the command has ended: pass on signals, end it when the time is up, and append what
-    is observed to the run file. What was done to it, in sentences."""
-    began, end_by, append_at, asked = 0.0, 0.0, 0.0, 0
-    while not select.select([watch], [], [], TICK_S)[0]:
-        now = time.monotonic()
-        if not began and watch.started:
-            began = now
-        if request.seconds is not None and began and not asked and now > began + request.seconds:
-            asked = 1
-            watch.end()
-            what = "the process goes on" if request.attach else "the command was sent SIGTERM"
-            yield f"the observation ended after {request.seconds:g} s (--for): {what}"
-        if (sent := held.next()) is not None:
-            asked += 1
-            name = signal.Signals(sent.si_signo).name
-            if asked > 1:
-                watch.kill()
-                yield f"the command was killed, by a second {name}"
-            elif request.attach is not None:
-                watch.end()
-                yield f"{name} ended the observation; the process goes on"
-            else:
-                if sent.si_code != SENT_BY_THE_KERNEL:
-                    watch.forward(sent.si_signo)
-                end_by = now + GRACE_S
-                yield f"{name} ended the observation; the command was sent it too"
-        if end_by and now > end_by:
-            end_by = 0.0
-            watch.end()
-            yield f"the command went on {GRACE_S:g} s longer, and was sent SIGTERM"
-        if now > append_at:
-            growth.append()
-            # A log that has become long is read again less often.
-            append_at = time.monotonic() + 20 * (time.monotonic() - now)

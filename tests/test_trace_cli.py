@@ -166,6 +166,13 @@ def test_a_helper_that_ends_at_once_is_told(command: Command) -> None:
     assert "`true` ended before it listened" in said.err
 
 
+def test_stack_tells_the_line_of_the_program(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(REFUSED)
+    said = command("trace", "--private", "--stack", "--json", "--", PYTHON, "app.py")
+    (connect,) = calls(said.document, "connect")
+    assert "app.py:4" in json.dumps(connect)
+
+
 def test_quiet_names_only_the_file(command: Command) -> None:
     said = command("trace", "--private", "-q", "--", "true")
     assert (said.status, said.out, said.err) == (0, "", "captures/true.pcapng\n")
