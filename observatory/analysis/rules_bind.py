@@ -204,7 +204,6 @@ BIND_RULES: tuple[Rule, ...] = (
         f"{_LOCAL_ONLY}", "bind(2)", _bound_already),
     Rule(
         "bind-refused", _BIND,
-
         outcomes("EACCES", "EINVAL", "EAFNOSUPPORT", "ENOENT",
                  "ENOTDIR", "EROFS", "EPERM", "ENODEV"),
         f"The kernel refused {{address}} with {{errno}}. {_LOCAL_ONLY}", "bind(2); unix(7)"),

@@ -202,11 +202,8 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "socket(7); tcp(7)", plain=True),
     Rule(
         "option-refused", _OPTIONS,
-
-
-        outcomes("ENOPROTOOPT", "EINVAL", "EDOM", "EPERM",
-                 "EACCES", "EOPNOTSUPP", "EISCONN", "ENOTTY"),
-            "ENOTCONN", "EFAULT", "EBUSY", "ENODEV", "EADDRNOTAVAIL"),
+        outcomes("ENOPROTOOPT", "EINVAL", "EDOM", "EPERM", "EACCES", "EOPNOTSUPP", "EISCONN",
+                 "ENOTTY", "ENOTCONN", "EFAULT", "EBUSY", "ENODEV", "EADDRNOTAVAIL"),
         "The kernel refused the option with {errno}; nothing was sent.", "getsockopt(2)"),
     Rule(
         "no-name-yet", names("getsockname"), outcomes(),
@@ -241,8 +238,8 @@ LOCAL_RULES: tuple[Rule, ...] = (
         "The set of descriptor {set} was told what to watch of this one ({operation}); nothing was "
         "sent.", "epoll_ctl(2); UNP 6.2", _watching, plain=True),
     Rule(
-        outcomes(fused", names("epoll_ctl"), outcomes("EEXIST",
-                 "ENOENT", "EPERM", "ELOOP", "EINVAL"),
+        "epoll-refused", names("epoll_ctl"),
+        outcomes("EEXIST", "ENOENT", "EPERM", "ELOOP", "EINVAL"),
         "The set of descriptor {set} was not changed ({operation}, {errno}): the descriptor is in "
         "it already, is not in it, or cannot be waited for. Nothing was sent.", "epoll_ctl(2)",
         _watching),
