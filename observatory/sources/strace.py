@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 OLDEST = (6, 1)
 """What the grammar was written against; an older one's log is read as far as it is alike."""
 
-CALLS = (
-    *("fork", "vfork", "clone", "clone3", "execve", "execveat", "exit", "exit_group"),
-    *("kill", "tkill", "tgkill", "pidfd_getfd", "pidfd_send_signal"),
-    *("socket", "socketpair", "socketcall", "bind", "listen", "accept", "accept4", "connect"),
-    *("shutdown", "close", "close_range", "dup", "dup2", "dup3", "fcntl", "fcntl64", "ioctl"),
-    *("read", "readv", "write", "writev", "send", "sendto", "sendmsg", "sendmmsg"),
-    *("pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2"),
-    *("recv", "recvfrom", "recvmsg", "recvmmsg", "sendfile", "sendfile64", "splice", "tee"),
-    *("getsockopt", "setsockopt", "getsockname", "getpeername"),
-    *("poll", "ppoll", "select", "_newselect", "pselect6"),
-    *("epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2"),
-    *("io_uring_setup", "io_uring_enter"),
-)
-"""Traced; those that a processor does not have are passed over (``?``)."""
-
 WORD_BYTES = 64
 UNABBREVIATED_BUT = "execve,execveat,getsockopt"
 
@@ -68,6 +53,8 @@ def command_line(
     attach: Iterable[int] = (),
 ) -> list[str]:
     """The words that trace ``command``, or the running processes ``attach``, into ``log``."""
+    from observatory.codec.strace import TRACED
+
     words = [
         program(),
         "-f",
@@ -77,7 +64,7 @@ def command_line(
         "--quiet=attach",
         *("-s", str(max(options.payload, WORD_BYTES))),
         *("-e", f"abbrev={UNABBREVIATED_BUT}"),
-        *("-e", "trace=" + ",".join(f"?{name}" for name in CALLS)),
+        *("-e", "trace=" + ",".join(TRACED)),
         *("-o", str(log)),
     ]
     if options.stack:

@@ -30,7 +30,7 @@ from observatory.codec.strace.tasks import Task, Tasks
 RESTARTS = frozenset(
     {"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND", "ERESTART_RESTARTBLOCK", "ERESTART"}
 )
-SIGNAL_RETURN = "rt_sigreturn"
+SIGNAL_RETURNS = frozenset({"rt_sigreturn", "sigreturn"})
 _DAY_NS = 86_400 * 10**9
 
 
@@ -150,7 +150,7 @@ class _Assembly:
     def call(self, task: Task, line: Line, number: int) -> bool:
         self._bound(task)
         raw = Raw(task, line.name, line.text, number, self.now_ns)
-        if raw.name != SIGNAL_RETURN:
+        if raw.name not in SIGNAL_RETURNS:
             self._after_interruption(task, raw)
         return self._begin(task, raw)
 
@@ -291,7 +291,7 @@ class _Assembly:
         self.calls.append(raw)
 
     def _end(self, task: Task, raw: Raw, text: str) -> bool:
-        if raw.name == SIGNAL_RETURN:
+        if raw.name in SIGNAL_RETURNS:
             return self._handler_returned(task, text)
         if raw.name not in self.wanted:
             self.notes += 1

@@ -150,7 +150,7 @@ def _option(raw: Raw, asked: Asked) -> Draft | None:
     told = raw.name == "setsockopt" or not failed(raw)
     args: dict[str, Argument] = {
         "level": _LEVELS.get(level, level),
-        "option": symbol(argument(raw, 2)),
+        "option": symbol(argument(raw, 2)).removesuffix("_OLD"),  # SO_RCVTIMEO_OLD
     }
     if told:
         args["value"] = option_value(value)

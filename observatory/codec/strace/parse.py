@@ -20,10 +20,11 @@ from observatory.model import Call, Process
 _IO_URING = frozenset({"io_uring_enter", "io_uring_setup"})
 _WANTED = frozenset(CONVERTERS) | _IO_URING
 
-# What strace is to be asked for (``-e trace=``): what is read here, and what tells whether an
-# interrupted call was made again. The question mark lets strace pass over a name that it or the
-# machine does not have.
-TRACED = tuple(f"?{name}" for name in sorted({*_WANTED, "restart_syscall", "rt_sigreturn"}))
+# What strace is to be asked for (``-e trace=``): what is read here, what tells whether an
+# interrupted call was made again, and how 32-bit programs ask for sockets. The question mark lets
+# strace pass over a name that it or the machine does not have.
+_TELLING = ("restart_syscall", "rt_sigreturn", "sigreturn", "socketcall")
+TRACED = tuple(f"?{name}" for name in sorted({*_WANTED, *_TELLING}))
 
 
 @dataclass(frozen=True, slots=True)
