@@ -95,6 +95,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "epoll_wait": ("epoll", "timeout_ms", "ready"),
     "pidfd_getfd": ("pidfd", "target_fd"),
     "detach": ("fd",),
+    "attach": ("fd", "family", "type", "state"),
     "setsockopt": ("fd", "level", "option", "value"),
     "getsockopt": ("fd", "level", "option", "value"),
     "getsockname": ("fd", "address"),
