@@ -133,16 +133,21 @@ class _Answers:
             self._by_flow.setdefault(flow, []).append(conversation)
         self._lives = {flow: len(lives) for flow, lives in self._by_flow.items()}
 
-    def accepted(self, client: Endpoint, server: Endpoint, accept: Call) -> list[Conversation]:
+    def accepted(
+        self, client: Endpoint, servers: Iterable[Endpoint], accept: Call
+    ) -> list[Conversation]:
         """Those that the accept may have returned, oldest first; the oldest is used up."""
-        waiting = self._by_flow.get((client, server), [])
         by_ns = accept.returned_ns or FOREVER  # a packet is stamped before it is delivered
-        begun = takewhile(lambda c: c.sightings[0].time_ns <= by_ns, waiting)
-        possible = [conversation for conversation in begun if _may_return(accept, conversation)]
+        possible: list[Conversation] = []
+        for server in servers:
+            waiting = self._by_flow.get((client, server), [])
+            begun = takewhile(lambda c: c.sightings[0].time_ns <= by_ns, waiting)
+            possible += [one for one in begun if _may_return(accept, one)]
+        possible.sort(key=lambda conversation: conversation.id)
         # One whose handshake was not seen to be done is returned only if no other can be.
         found = [one for one in possible if _is_done(one, by_ns)] or possible
         if found:
-            waiting.remove(found[0])
+            self._by_flow[(client, found[0].server.sender)].remove(found[0])
         return found
 
     def servers(self, client: Endpoint, listening: Listening | None) -> list[Endpoint]:
@@ -229,15 +234,16 @@ def _match_accepted(
             continue
         client = accept.peer.on_the_wire()
         servers = _own_names(life, client, descriptors, answers)
-        found = answers.accepted(client, servers[0], accept) if servers else []
+        found = answers.accepted(client, servers, accept)
         if not found:
             continue
         conversation = found[0]
-        if len(found) > 1 or len(servers) > 1:
+        if len(found) > 1:
             result.tie_broken.add(conversation.server)
         elif accept.local is None:
-            learn(life, accept.entered_ns, servers[0])
-            _learn_listener(descriptors.sockets[life.listener or 0], servers[0])
+            own = conversation.server.sender
+            learn(life, accept.entered_ns, own)
+            _learn_listener(descriptors.sockets[life.listener or 0], own)
         conversation.server.socket = life.id
         conversation.listener = life.listener
         result.accepted_by[conversation.id] = accept

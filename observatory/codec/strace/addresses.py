@@ -49,7 +49,7 @@ def _endpoint(struct: Struct, port: str, address: Value | None) -> Endpoint | No
     if not texts:
         return None
     try:
-        return Endpoint(str(ipaddress.ip_address(str(texts[0]))), number)
+        return Endpoint(_canonical(str(texts[0])), number)
     except ValueError:
         return None
 
@@ -82,6 +82,13 @@ def _decorated(text: str) -> Endpoint | None:
     if not colon or not port.isdecimal() or len(port) > 5:
         return None
     try:
-        return Endpoint(str(ipaddress.ip_address(host.strip("[]"))), int(port))
+        return Endpoint(_canonical(host.strip("[]")), int(port))
     except ValueError:
         return None
+
+
+def _canonical(text: str) -> str:
+    """As inet_ntop(3) prints it: an IPv4-mapped address ends in dotted decimal (RFC 5952 5)."""
+    address = ipaddress.ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}"
