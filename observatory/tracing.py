@@ -127,18 +127,19 @@ def join(capture: Path, log: Path) -> Trace:
     is missing, and what it costs, is in ``defects``. Raises BadFile.
     """
     from observatory.analysis.clocks import estimate, shift, shift_ends
-    from observatory.codec.recorded import has_times, missing_options
+    from observatory.codec.recorded import missing_options
     from observatory.codec.strace import parse
+    from observatory.codec.strace.lines import Clock
     from observatory.sources import files
     from observatory.sources.strace import read_text
 
     trace = files.load(capture)
     lines = read_text(log)
-    if not has_times(lines):
+    read = parse(lines)
+    if not read.calls or read.clock not in (Clock.UNIX, Clock.TIME_OF_DAY):
         raise BadFile(
             f"{log} is no log of strace's with times: record it with strace -f -y -ttt -o FILE"
         )
-    read = parse(lines)
     calls, processes = read.calls, read.processes
     offset = estimate(calls, trace.segments)
     remarks = list(missing_options(lines))
@@ -282,7 +283,7 @@ MOST_SHOWN = 3
 def _unread(log: StraceLog) -> Iterator[str]:
     if log.unread:
         some = "; ".join(log.unread[:MOST_SHOWN])
-        yield f"{len(log.unread)} lines of strace's log were not understood, such as: {some}"
+        yield f"what was not understood of strace's log: {some}"
 
 
 def _check(request: Request) -> None:

@@ -412,7 +412,7 @@ def test_a_capture_and_a_log_made_elsewhere_are_joined(command: Command, tmp_pat
     said = command("analyze", packets, "--calls", log, "--json")
     assert said.status == 0, said.err
     document = said.document
-    assert any("microsecond" in defect for defect in document["run"]["defects"])
+    assert any("exact to 1000 ns only" in defect for defect in document["run"]["defects"])
     assert any("clock" in defect for defect in document["run"]["defects"])
     assert document["run"]["sources"]["calls"] == "strace"
 
