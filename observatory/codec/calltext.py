@@ -9,7 +9,7 @@ their short form: those are the two departures from strace.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from observatory.codec.errnos import message, name_of
 from observatory.codec.printable import printable, quoted
@@ -43,8 +43,9 @@ def arguments_text(call: Call) -> str:
             for name, form in spelling.arguments
             if call.args.get(name) is not None
         ]
-    if call.fd is not None:
-        shown.insert(0, str(call.fd))
+    place = 0 if spelling is None else spelling.descriptor_at
+    if call.fd is not None and (place is not None or not shown):
+        shown.insert(place or 0, str(call.fd))
     return f"{printable(call.name)}({', '.join(shown)})"
 
 
@@ -174,6 +175,11 @@ def _received(call: Call) -> str:
     return END_OF_FILE if call.result == 0 and asked != 0 else ""
 
 
+def _taken(call: Call) -> str:
+    """Bytes of each message of sendmmsg and recvmmsg."""
+    return _plain(call.args.get("taken", ()))
+
+
 def _pair_of_descriptors(call: Call) -> str:
     return _plain(call.args.get("fds", ()))
 
@@ -186,6 +192,11 @@ def _option_read(call: Call) -> str:
 
 def _poll_ready(call: Call) -> str:
     return "Timeout" if call.result == 0 else _poll_set("revents=")(call.args.get("ready", ()))
+
+
+def _epoll_ready(call: Call) -> str:
+    ready = call.args.get("ready")
+    return _poll_set("")(ready) if ready else ""
 
 
 def _select_ready(call: Call) -> str:
@@ -204,10 +215,12 @@ def _select_ready(call: Call) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How one call is written: its arguments in order, and what it got back."""
+    """How one call is written: its arguments in order, and what it got back. The descriptor it
+    is about stands at ``descriptor_at`` among them; None: one of the arguments is it."""
 
     arguments: tuple[tuple[str, Formatter], ...] = ()
     detail: Detail = _nothing
+    descriptor_at: int | None = 0
 
 
 def _spelling(*names: str, detail: Detail = _nothing, **forms: Formatter) -> Spelling:
@@ -215,9 +228,14 @@ def _spelling(*names: str, detail: Detail = _nothing, **forms: Formatter) -> Spe
     return Spelling(tuple((name, forms.get(name, _plain)) for name in names), detail)
 
 
+def _with_descriptor_at(place: int | None, spelling: Spelling) -> Spelling:
+    return replace(spelling, descriptor_at=place)
+
+
 ACCEPT = _spelling("flags", detail=_peer)
 SEND = _spelling("length", "flags", "address")
 RECEIVE = _spelling("length", "flags", detail=_received)
+MESSAGES = _spelling("lengths", "flags", detail=_taken)
 
 SPELLINGS: Mapping[str, Spelling] = {
     "socket": _spelling("family", "type", "protocol"),
@@ -231,22 +249,30 @@ SPELLINGS: Mapping[str, Spelling] = {
     "sendto": SEND,
     "sendmsg": SEND,
     "write": SEND,
+    "writev": SEND,
+    "sendmmsg": MESSAGES,
     "sendfile": _spelling("in_fd", "offset", "length"),
     "recv": RECEIVE,
     "recvfrom": RECEIVE,
     "recvmsg": RECEIVE,
     "read": RECEIVE,
+    "readv": RECEIVE,
+    "recvmmsg": MESSAGES,
+    "splice": _with_descriptor_at(None, _spelling("in_fd", "out_fd", "length", "flags")),
     "shutdown": _spelling("how"),
     "close": _spelling(),
     "dup": _spelling(),
-    "dup2": _spelling("new_fd"),
-    "dup3": _spelling("new_fd", "flags"),
+    "close_range": _spelling("first", "last", "flags"),
+    "dup2": _spelling("old_fd", "new_fd"),
+    "dup3": _spelling("old_fd", "new_fd", "flags"),
+    "pidfd_getfd": _spelling("pidfd", "target_fd"),
     "detach": _spelling(),
     "setsockopt": _spelling("level", "option", "value", value=_option_value),
     "getsockopt": _spelling("level", "option", detail=_option_read),
     "getsockname": _spelling(detail=_address),
     "getpeername": _spelling(detail=_address),
     "ioctl": _spelling("request", "value", value=_option_value),
+    "fcntl": _spelling("command", "value"),
     "poll": _spelling("fds", "timeout_ms", fds=_poll_set(""), detail=_poll_ready),
     "select": _spelling(
         "read",
@@ -256,6 +282,8 @@ SPELLINGS: Mapping[str, Spelling] = {
         detail=_select_ready,
         **dict.fromkeys(("read", "write", "except"), _descriptor_set),
     ),
+    "epoll_ctl": _with_descriptor_at(2, _spelling("epoll", "operation", "events")),
+    "epoll_wait": _spelling("epoll", "timeout_ms", detail=_epoll_ready),
     "fork": _spelling(),
     "vfork": _spelling(),
     "execve": _spelling("path", "argv", path=_string, argv=_strings),

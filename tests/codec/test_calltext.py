@@ -107,6 +107,27 @@ EXAMPLES = [
     (call("shutdown", 4, how="SHUT_WR"), "shutdown(4, SHUT_WR) = 0"),
     (call("close", 4), "close(4) = 0"),
     (call("dup2", 4, 9, new_fd=9), "dup2(4, 9) = 9"),
+    (call("dup2", None, 9, old_fd=1, new_fd=9), "dup2(1, 9) = 9"),
+    (call("writev", 4, 8, length=8), "writev(4, 8) = 8"),
+    (
+        call("sendmmsg", 4, 2, lengths=(3, 4), flags="0", addresses=(None, None), taken=(3, 4)),
+        "sendmmsg(4, [3, 4], 0) = 2 ([3, 4])",
+    ),
+    (
+        call("splice", 4, 8, in_fd=4, out_fd=6, length=9, flags="SPLICE_F_MOVE"),
+        "splice(4, 6, 9, SPLICE_F_MOVE) = 8",
+    ),
+    (call("close_range", first=3, last=9, flags="0"), "close_range(3, 9, 0) = 0"),
+    (call("fcntl", 4, command="F_SETFL", value="O_NONBLOCK"), "fcntl(4, F_SETFL, O_NONBLOCK) = 0"),
+    (
+        call("epoll_ctl", 4, epoll=6, operation="EPOLL_CTL_ADD", events="EPOLLIN", data=4),
+        "epoll_ctl(6, EPOLL_CTL_ADD, 4, EPOLLIN) = 0",
+    ),
+    (
+        call("epoll_wait", None, 1, epoll=6, timeout_ms=-1, ready=((4, "EPOLLIN|EPOLLHUP"),)),
+        "epoll_wait(6, -1) = 1 ([{fd=4, EPOLLIN|EPOLLHUP}])",
+    ),
+    (call("epoll_wait", None, 0, epoll=6, timeout_ms=50, ready=()), "epoll_wait(6, 50) = 0"),
     (call("getsockname", 4, address="0.0.0.0:0"), "getsockname(4) = 0 (0.0.0.0:0)"),
     (call("ioctl", 4, request="FIONBIO", value=1), "ioctl(4, FIONBIO, [1]) = 0"),
     (call("fork", None, 4712), "fork() = 4712"),
