@@ -41,10 +41,11 @@ class Offset:
     def __str__(self) -> str:
         late = "behind" if self.middle_ns > 0 else "ahead of"
         within = max(1, (self.high_ns - self.low_ns) // 2000)
+        plural = "" if self.handshakes == 1 else "s"
         return (
             f"the calls' clock was {abs(self.middle_ns) / 1e9:.6f} s {late} the capture's "
-            f"(within {within:,} µs, from {self.handshakes} handshakes); the calls are shown by "
-            "the capture's clock"
+            f"(within {within:,} µs, from {self.handshakes} handshake{plural}); the calls are "
+            "shown by the capture's clock"
         )
 
 

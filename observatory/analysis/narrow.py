@@ -74,7 +74,7 @@ def narrow(analysis: Analysis, only: str) -> Analysis:
         if one.connection in numbers
         or wanted.has(one.segment.src)
         or wanted.has(one.segment.dst)
-        or wanted.number in (one.src_pid, one.dst_pid)
+        or (wanted.number is not None and wanted.number in (one.src_pid, one.dst_pid))
     )
     likely = Confidence.LIKELY
     uncertain = sum(one.explanation.confidence is likely for one in calls)
