@@ -10,6 +10,7 @@ from observatory.codec.strace.convert import CONVERTERS, convert
 from observatory.codec.strace.draft import Asked, Draft
 from observatory.codec.strace.known import Known, is_decorated
 from observatory.codec.strace.lines import Clock
+from observatory.codec.strace.passed import Holders
 from observatory.codec.strace.raw import Assembled, Raw
 from observatory.codec.strace.ready import Watched
 from observatory.codec.strace.roles import processes_of
@@ -84,6 +85,7 @@ class _Finish:
         self.asked = asked
         self.last_ns = max(assembled.last_ns, ended_ns or 0)
         self.watched = Watched()
+        self.holders = Holders()
         self.known = Known(is_decorated(assembled.calls))
         self.calls: list[Call] = []
         self.inodes: dict[int, int] = {}
@@ -116,6 +118,7 @@ class _Finish:
             return
         self.known.follow(draft, raw)
         self.watched.follow(draft, raw, pid)
+        self.holders.follow(draft, raw, pid)
         self.calls.append(self.call(raw, draft, pid))
 
     def counts(self, raw: Raw, draft: Draft, pid: int) -> bool:

@@ -73,19 +73,19 @@ def _header_arguments(header: Value | None, flags: str) -> dict[str, Argument]:
         "flags": flags,
         "address": address_text(header.members.get("msg_name")),
     }
-    passed = _passed_descriptors(header.members.get("msg_control"))
-    return {**args, "rights": passed} if passed else args
+    passed = passed_descriptors(header)
+    return {**args, "rights": tuple(number(one) for one in passed)} if passed else args
 
 
-def _passed_descriptors(control: Value | None) -> tuple[int, ...]:
+def passed_descriptors(header: Value | None) -> tuple[Value, ...]:
     """SCM_RIGHTS (unix(7)): descriptors handed to another process."""
-    found: list[int] = []
+    control = header.members.get("msg_control") if isinstance(header, Struct) else None
+    found: list[Value] = []
     for item in control.items if isinstance(control, Array) else ():
         if isinstance(item, Struct) and item.members.get("cmsg_type") == "SCM_RIGHTS":
             data = item.members.get("cmsg_data")
-            numbers = (number(one) for one in data.items) if isinstance(data, Array) else ()
-            found.extend(one for one in numbers if one is not None)
-    return tuple(found)
+            found += data.items if isinstance(data, Array) else ()
+    return tuple(one for one in found if number(one) is not None)
 
 
 def messages(raw: Raw, asked: Asked) -> Draft | None:
