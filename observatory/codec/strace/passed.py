@@ -12,7 +12,6 @@ from observatory.codec.strace.draft import Draft
 from observatory.codec.strace.raw import Raw
 from observatory.codec.strace.transfers import passed_descriptors
 from observatory.codec.strace.values import Descriptor
-from observatory.model.calls import Argument
 
 
 @dataclass(slots=True)
@@ -27,9 +26,11 @@ class Holders:
         value = raw.outcome.value if raw.outcome is not None else None
         if draft.name == "recvmsg" and "rights" in draft.args:
             passed = passed_descriptors(argument(raw, 1))
-            draft.args["rights_of"] = tuple(self._known(_inode(one)) for one in passed)
+            known = tuple(self._known(_inode(one)) for one in passed)
+            draft.args |= {"rights_of": known} if any(known) else {}
         elif draft.name == "pidfd_getfd":
-            draft.args["of"] = self._known(draft.inode)
+            known_as = self._known(draft.inode)
+            draft.args |= {"of": known_as} if known_as else {}
         elif draft.name == "sendmsg":
             for one in passed_descriptors(argument(raw, 1)):
                 self._remember(
@@ -37,7 +38,7 @@ class Holders:
                 )
         self._remember(draft.inode, pid, value if draft.fd is None else draft.fd)
 
-    def _known(self, inode: int | None) -> Argument:
+    def _known(self, inode: int | None) -> tuple[int, int] | None:
         return None if inode is None else self.last.get(inode)
 
     def _remember(self, inode: int | None, pid: int, fd: int | None) -> None:
