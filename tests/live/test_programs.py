@@ -3,6 +3,7 @@ its cause, every call its explanation, and the counts are those of tshark."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,17 +21,18 @@ from observatory.sources import files
 from tests.conftest import Command
 
 HERE = Path(__file__).parent / "programs"
-PYTHON = f"{sys.executable} -I"
+PYTHON = f"{shlex.quote(sys.executable)} -I"
 
 NGINX = """
 daemon off; master_process on; worker_processes 2; user root;
-pid {here}/nginx.pid; error_log stderr crit;
+pid "{here}/nginx.pid"; error_log stderr crit;
 events {{ worker_connections 64; }}
 http {{
     access_log off;
-    client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;
-    fastcgi_temp_path {here}/fastcgi; uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
-    server {{ listen 127.0.0.1:8080; root {here}/www; }}
+    client_body_temp_path "{here}/body"; proxy_temp_path "{here}/proxy";
+    fastcgi_temp_path "{here}/fastcgi"; uwsgi_temp_path "{here}/uwsgi";
+    scgi_temp_path "{here}/scgi";
+    server {{ listen 127.0.0.1:8080; root "{here}/www"; }}
 }}
 """
 
@@ -124,7 +126,7 @@ def trace(program: Program, command: Command, here: Path) -> Analysis:
         if shutil.which(needed, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin") is None:
             pytest.skip(f"{needed} is not installed")
     prepare(here)
-    places = {"here": here, "scripts": HERE}
+    places = {"here": shlex.quote(str(here)), "scripts": shlex.quote(str(HERE))}
     helpers = [f"--with={helper.format(**places)}" for helper in program.helpers]
     words = ["sh", "-c", program.command.format(**places)]
     said = command("trace", "--private", "-q", "-o", "run.pcapng", *helpers, "--", *words)
