@@ -95,6 +95,7 @@ class _Finish:
     def log(self) -> StraceLog:
         for raw in self.assembled.calls:
             self.take(raw)
+        self.holders.tell()
         dropped = len(self.assembled.calls) - len(self.calls)
         return StraceLog(
             calls=tuple(self.calls),
@@ -118,7 +119,7 @@ class _Finish:
             return
         self.known.follow(draft, raw)
         self.watched.follow(draft, raw, pid)
-        self.holders.follow(draft, raw, pid)
+        self.holders.follow(draft, raw, pid, self.returned_ns(raw))
         self.calls.append(self.call(raw, draft, pid))
 
     def counts(self, raw: Raw, draft: Draft, pid: int) -> bool:

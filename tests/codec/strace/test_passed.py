@@ -23,6 +23,18 @@ def test_what_was_handed_over_is_told_by_who_had_it():
     assert received.args["rights_of"] == ((1, 3), None)
 
 
+def test_who_waits_for_it_may_have_begun_before():
+    log = parse(
+        [
+            "2 recvmsg(9<socket:[6]>,  <unfinished ...>",
+            "1 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<socket:[77]>",
+            f"1 sendmsg(4<socket:[5]>, {SENT % '3<socket:[77]>'}, 0) = 1",
+            f"2 <... recvmsg resumed>{SENT % '8<socket:[77]>'}, 0) = 1",
+        ]
+    )
+    assert log.calls[0].args["rights_of"] == ((1, 3),)
+
+
 def test_what_was_fetched_is_told_by_who_has_it():
     log = parse(
         [
