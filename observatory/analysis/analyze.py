@@ -22,7 +22,7 @@ from observatory.analysis import (
 )
 from observatory.analysis.completions import Joined
 from observatory.analysis.describe import connections, notes, sockets
-from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.rules import explain
 from observatory.analysis.scene import Findings, Scene
 from observatory.analysis.view import View

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from observatory.analysis.descriptors import ends_sending
+from observatory.analysis.callsets import ends_sending
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting

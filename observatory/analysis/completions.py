@@ -6,16 +6,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from observatory.analysis.callsets import ACCEPTING, RECEIVING, SENDING, WAITING, sends
 from observatory.analysis.datagrams import Mail
-from observatory.analysis.descriptors import (
-    ACCEPTING,
-    RECEIVING,
-    SENDING,
-    WAITING,
-    Descriptors,
-    SocketLife,
-    sends,
-)
+from observatory.analysis.descriptors import Descriptors
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER, Matching
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream

@@ -10,12 +10,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import (
-    RECEIVING,
-    SENDING,
-    Descriptors,
-    SocketLife,
-)
+from observatory.analysis.callsets import RECEIVING, SENDING
+from observatory.analysis.descriptors import Descriptors
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER, SLACK_NS, local_endpoint
 from observatory.analysis.scene import Findings, by_call, during, reply_to, unknown
 from observatory.analysis.udp_ports import Moment, goes_to, learn_ports

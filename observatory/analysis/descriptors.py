@@ -13,29 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from observatory.analysis.lives import Drop
-from observatory.analysis.lives import SocketLife as SocketLife
+from observatory.analysis.callsets import ACCEPTING, DUPLICATING, NAMING, WAITING, base_type
+from observatory.analysis.lives import SocketLife
+from observatory.analysis.tables import Tables
 from observatory.model import Call, Endpoint, Process, UnixAddress, parse_address
-
-SENDING = frozenset({"send", "sendto", "sendmsg", "sendmmsg", "write", "writev", "sendfile"})
-RECEIVING = frozenset({"recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv"})
-ACCEPTING = frozenset({"accept", "accept4"})
-WAITING = frozenset({"poll", "ppoll", "select", "pselect6", "epoll_wait"})
-DUPLICATING = frozenset({"dup", "dup2", "dup3"})
-ENDING = frozenset({"exit", "exit_group"})
-
-# What these give up they do not give up before they return, but when the process dies of it or
-# becomes another program.
-_DEADLY = ENDING | {"kill", "execve"}
 
 # Of the descriptors that an epoll set watches in vain no more than these are told.
 MOST_WATCHED = 16
-
-# Calls after which a socket may have other names than before, or tell those of another.
-NAMING = frozenset({*ACCEPTING, "connect"})
-
-# Of the processes that hold a socket no more than these are told.
-MOST_TOLD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +45,7 @@ class Descriptors:
 def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
     """Replay all calls in time order over one descriptor table for each process."""
     known = tuple(processes)
-    tables = _Tables(known)
+    tables = _Replay(known)
     steps = [*_steps(calls), *_deaths(known)]
     for _, _, step in sorted(steps, key=lambda s: (s[0], s[1])):
         step(tables)
@@ -75,92 +59,13 @@ def replay(calls: Iterable[Call], processes: Iterable[Process]) -> Descriptors:
     )
 
 
-def ends_sending(life: SocketLife) -> int | None:
-    """The call that ended a socket's sending direction: the first shutdown for writing, or what
-    gave up its last descriptor (shutdown(2), close(2))."""
-    for call in life.named("shutdown"):
-        if not call.failed and call.args.get("how") != "SHUT_RD":
-            return call.id
-    return life.closed_by
-
-
-def sends(call: Call) -> bool:
-    """The call puts bytes into its socket."""
-    into = call.name == "splice" and call.args.get("out_fd") == call.fd
-    return into or call.name in SENDING
-
-
-def receives(call: Call) -> bool:
-    """The call takes bytes from its socket."""
-    out_of = call.name == "splice" and call.args.get("in_fd") == call.fd
-    return out_of or call.name in RECEIVING
-
-
-def bytes_of(call: Call) -> int:
-    """How many bytes a call that returned put into or took from its socket."""
-    each = call.args.get("taken")
-    if call.name in ("sendmmsg", "recvmmsg") and isinstance(each, (tuple, list)):
-        return sum(size for size in each[: call.result or 0] if isinstance(size, int))
-    return call.result or 0
-
-
-def base_type(type_argument: object) -> str:
-    """``SOCK_STREAM`` of ``SOCK_STREAM|SOCK_CLOEXEC``."""
-    return str(type_argument).split("|", 1)[0]
-
-
-class _Tables:
-    """Descriptor tables of all processes, and the sockets they name."""
+class _Replay(Tables):
+    """What each kind of call does to the tables: one step for each."""
 
     def __init__(self, processes: Iterable[Process]) -> None:
-        self.processes = {process.pid: process for process in processes}
-        self.sockets: dict[int, SocketLife] = {}
-        self.used: dict[int, int] = {}
-        self.made: dict[int, list[int]] = {}
-        self.ended: dict[int, list[int]] = {}
-        self.left: dict[int, tuple[int, ...]] = {}
-        self.waited: dict[int, dict[int, int]] = {}
-        self._names: dict[int, dict[int, SocketLife]] = {}
-        self._close_on_exec: dict[int, set[int]] = {}
-        self._gone: set[int] = set()
-        self._killers: dict[int, list[Call]] = {}
-        self._last_call: dict[int, Call] = {}
-        self._executing: dict[int, list[Drop]] = {}
+        super().__init__(processes)
         self._coming: dict[tuple[int, int], Call] = {}
         self._watched: dict[tuple[int, object], dict[int, None]] = {}
-
-    def table(self, pid: int) -> dict[int, SocketLife]:
-        """The process's table; a process never seen before starts with its parent's names."""
-        if pid not in self._names:
-            process = self.processes.get(pid)
-            parent = process.parent if process else None
-            self._names[pid] = {}
-            if parent is not None and parent in self._names:
-                self.inherit(parent, pid)
-        return self._names[pid]
-
-    def inherit(self, parent: int, child: int) -> None:
-        self._names.setdefault(child, {})
-        self._close_on_exec[child] = set(self._close_on_exec.get(parent, ()))
-        for fd, life in self.table(parent).items():
-            self.name(child, fd, life)
-
-    def name(self, pid: int, fd: int, life: SocketLife) -> None:
-        self._names.setdefault(pid, {})[fd] = life
-        life.holders[(pid, fd)] = None
-        if pid not in life.pids:
-            life.pids.append(pid)
-
-    def create(self, call: Call, fd: int, family: str, kind: str) -> SocketLife:
-        born = call.entered_ns if call.returned_ns is None else call.returned_ns
-        life = SocketLife(len(self.sockets) + 1, family, kind, call.id, born)
-        self.sockets[life.id] = life
-        self.made.setdefault(call.id, []).append(life.id)
-        # The kernel gives the lowest free number: an old name still here was closed unseen.
-        self.unname(call.pid, fd, call, visible=False)
-        self.name(call.pid, fd, life)
-        life.calls.append(call)
-        return life
 
     def socket_of(self, call: Call, fd: int) -> SocketLife:
         """The socket behind a descriptor; one that was opened before the trace is made up."""
@@ -193,70 +98,9 @@ class _Tables:
                 self._coming.pop(number, None)
             _AT_RETURN[call.name](self, call)
 
-    def unname(self, pid: int, fd: int, call: Call | None, *, visible: bool = True) -> None:
-        """Drop one name. ``call`` is what dropped it; the last name ends the socket."""
-        life = self._names.get(pid, {}).pop(fd, None)
-        self._close_on_exec.get(pid, set()).discard(fd)
-        if life is None:
-            return
-        life.holders.pop((pid, fd), None)
-        if call:
-            self._dropped(life, pid, call)
-        if life.holders:
-            if call:
-                some = islice(life.holders, MOST_TOLD + 1)
-                self.left[call.id] = tuple(sorted({holder for holder, _ in some}))
-            return
-        life.closed_ns = call.entered_ns if call else None
-        life.close_end_ns = call.returned_ns if call else None
-        if call and visible:
-            life.closed_by = call.id
-            self.ended.setdefault(call.id, []).append(life.id)
-
-    def _dropped(self, life: SocketLife, pid: int, call: Call) -> None:
-        """When the name was given up: within the call; in a death, by the time it was seen."""
-        process = self.processes.get(pid)
-        end_ns = call.returned_ns
-        if call.name in _DEADLY:
-            end_ns = process.ended_ns if process else None
-        drop = Drop(call, pid, call.entered_ns, end_ns)
-        life.drops.append(drop)
-        if call.name == "execve":
-            self._executing.setdefault(pid, []).append(drop)
-
-    def drop_all(self, pid: int, call: Call) -> None:
-        process = self.processes.get(pid)
-        self._gone.add(pid)
-        for fd in list(self.table(pid)):
-            life = self._names[pid][fd]
-            self.unname(pid, fd, call)
-            if not life.holders and process is not None and process.ended_ns is not None:
-                life.close_end_ns = process.ended_ns
-
-    def bury(self, process: Process) -> None:
-        """A process that ended without an exit call: what killed it closed its sockets."""
-        if process.pid in self._gone:
-            return
-        self._gone.add(process.pid)
-        killer = self._death_of(process)
-        for fd, life in list(self._names.get(process.pid, {}).items()):
-            self.unname(process.pid, fd, killer)
-            if not life.holders:
-                life.closed_ns = killer.entered_ns if killer else process.ended_ns
-                life.close_end_ns = process.ended_ns
-
-    def _death_of(self, process: Process) -> Call | None:
-        """The kill() that ended it; for SIGPIPE, its own last call, the write that drew it."""
-        sent = self._killers.get(process.pid, ())
-        fatal = (call for call in sent if call.args.get("signal") == process.signal)
-        last = self._last_call.get(process.pid) if process.signal == "SIGPIPE" else None
-        return next(fatal, last)
-
-    # -- one step for each kind of call --
-
     def seen(self, call: Call) -> None:
-        self._last_call[call.pid] = call
-        for drop in self._executing.pop(call.pid, ()):
+        self.last_call[call.pid] = call
+        for drop in self.executing.pop(call.pid, ()):
             drop.end_ns = call.entered_ns  # the new program runs
 
     def use(self, call: Call) -> None:
@@ -278,7 +122,7 @@ class _Tables:
         family = str(call.args.get("family"))
         for fd in _new_numbers(call):
             self.create(call, fd, family, kind)
-            self._mark(call.pid, fd, "SOCK_CLOEXEC" in str(call.args.get("type")))
+            self.mark(call.pid, fd, "SOCK_CLOEXEC" in str(call.args.get("type")))
 
     def accepted(self, call: Call) -> None:
         listener = self.sockets.get(self.used.get(call.id, 0))
@@ -290,7 +134,7 @@ class _Tables:
         set_before = [c for c in listener.named("setsockopt") if c.entered_ns < life.created_ns]
         life.inherited = tuple(set_before)
         _remember_names(life, call)
-        self._mark(call.pid, call.result, "SOCK_CLOEXEC" in str(call.args.get("flags")))
+        self.mark(call.pid, call.result, "SOCK_CLOEXEC" in str(call.args.get("flags")))
 
     def duplicate(self, call: Call) -> None:
         life = self.sockets.get(self.used.get(call.id, 0))
@@ -302,7 +146,7 @@ class _Tables:
         self.name(call.pid, call.result, life)
         # CPython's dup() asks for F_DUPFD_CLOEXEC (PEP 446); a plain dup2 clears the flag.
         asked = call.args.get("flags", "O_CLOEXEC" if call.name == "dup" else "0")
-        self._mark(call.pid, call.result, "O_CLOEXEC" in str(asked))
+        self.mark(call.pid, call.result, "O_CLOEXEC" in str(asked))
 
     def close(self, call: Call) -> None:
         self.use(call)
@@ -317,7 +161,7 @@ class _Tables:
         until = last if isinstance(last, int) else first
         for fd in [fd for fd in self.table(call.pid) if first <= fd <= until]:
             if "CLOSE_RANGE_CLOEXEC" in str(call.args.get("flags")):
-                self._mark(call.pid, fd, True)
+                self.mark(call.pid, fd, True)
             else:
                 self.unname(call.pid, fd, call)
 
@@ -332,7 +176,7 @@ class _Tables:
 
     def fork(self, call: Call) -> None:
         self.seen(call)
-        if call.result is not None and call.result > 0 and call.result not in self._names:
+        if call.result is not None and call.result > 0 and call.result not in self.names:
             self.table(call.pid)
             self.inherit(call.pid, call.result)
 
@@ -340,7 +184,7 @@ class _Tables:
         self.seen(call)
         if call.failed:
             return
-        for fd in sorted(self._close_on_exec.get(call.pid, set())):
+        for fd in sorted(self.close_on_exec.get(call.pid, set())):
             self.unname(call.pid, fd, call)
 
     def exit(self, call: Call) -> None:
@@ -353,15 +197,15 @@ class _Tables:
         # From killing itself a process does not return.
         itself = target == call.pid and call.returned_ns is None
         if isinstance(target, int) and (call.succeeded or itself):
-            self._killers.setdefault(target, []).append(call)
+            self.killers.setdefault(target, []).append(call)
 
     def flag(self, call: Call) -> None:
         self.use(call)
         request = str(call.args.get("request") or call.args.get("command"))
         if call.fd is not None and request in ("FIOCLEX", "FIONCLEX"):
-            self._mark(call.pid, call.fd, request == "FIOCLEX")
+            self.mark(call.pid, call.fd, request == "FIOCLEX")
         if call.fd is not None and request == "F_SETFD":
-            self._mark(call.pid, call.fd, "FD_CLOEXEC" in str(call.args.get("value")))
+            self.mark(call.pid, call.fd, "FD_CLOEXEC" in str(call.args.get("value")))
 
     def wait(self, call: Call) -> None:
         self.seen(call)
@@ -377,36 +221,32 @@ class _Tables:
         if len(lives) == 1:
             self.used[call.id] = next(iter(lives.values())).id
 
-    def _mark(self, pid: int, fd: int, close_on_exec: bool) -> None:
-        marked = self._close_on_exec.setdefault(pid, set())
-        (marked.add if close_on_exec else marked.discard)(fd)
-
 
 Step = Callable[..., None]
-_Due = tuple[int, int, Callable[[_Tables], None]]
+_Due = tuple[int, int, Callable[[_Replay], None]]
 
 # When a call takes effect on the tables. What makes a name does so by the time it returned,
 # what drops one may do so from its entry: a number is reused only after it was given up.
 _AT_ENTRY: Mapping[str, Step] = {
-    "close": _Tables.close,
-    "fork": _Tables.fork,
-    "vfork": _Tables.fork,
-    "clone": _Tables.fork,
-    "execve": _Tables.execute,
-    "exit": _Tables.exit,
-    "exit_group": _Tables.exit,
-    "kill": _Tables.kill,
-    "close_range": _Tables.close_range,
-    "epoll_ctl": _Tables.watch,
-    "ioctl": _Tables.flag,
-    "fcntl": _Tables.flag,
-    **dict.fromkeys(WAITING, _Tables.wait),
+    "close": _Replay.close,
+    "fork": _Replay.fork,
+    "vfork": _Replay.fork,
+    "clone": _Replay.fork,
+    "execve": _Replay.execute,
+    "exit": _Replay.exit,
+    "exit_group": _Replay.exit,
+    "kill": _Replay.kill,
+    "close_range": _Replay.close_range,
+    "epoll_ctl": _Replay.watch,
+    "ioctl": _Replay.flag,
+    "fcntl": _Replay.flag,
+    **dict.fromkeys(WAITING, _Replay.wait),
 }
 _AT_RETURN: Mapping[str, Step] = {
-    "socket": _Tables.make,
-    "socketpair": _Tables.make,
-    **dict.fromkeys(ACCEPTING, _Tables.accepted),
-    **dict.fromkeys(DUPLICATING, _Tables.duplicate),
+    "socket": _Replay.make,
+    "socketpair": _Replay.make,
+    **dict.fromkeys(ACCEPTING, _Replay.accepted),
+    **dict.fromkeys(DUPLICATING, _Replay.duplicate),
 }
 _MAKES_ONLY = frozenset({"socket", "socketpair"})
 
@@ -415,18 +255,18 @@ def _steps(calls: Iterable[Call]) -> Iterator[_Due]:
     """(time, order, effect) of every call. Entry effects come first at equal times."""
     for call in calls:
         if call.name not in _MAKES_ONLY:
-            step = _AT_ENTRY.get(call.name, _Tables.use)
+            step = _AT_ENTRY.get(call.name, _Replay.use)
             yield call.entered_ns, call.id * 2, partial(step, call=call)
         if call.name in _AT_RETURN and call.succeeded and call.returned_ns is not None:
-            yield call.entered_ns, call.id * 2 + 1, partial(_Tables.expect, call=call)
-            yield call.returned_ns, call.id * 2 + 1, partial(_Tables.take_effect, call=call)
+            yield call.entered_ns, call.id * 2 + 1, partial(_Replay.expect, call=call)
+            yield call.returned_ns, call.id * 2 + 1, partial(_Replay.take_effect, call=call)
 
 
 def _deaths(processes: Iterable[Process]) -> Iterator[_Due]:
     """Processes die when their end was seen: what others close after that may be the last."""
     for process in processes:
         if process.ended_ns is not None:
-            yield process.ended_ns, 0, partial(_Tables.bury, process=process)
+            yield process.ended_ns, 0, partial(_Replay.bury, process=process)
 
 
 def _is_another(life: SocketLife, call: Call) -> bool:

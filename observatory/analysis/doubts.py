@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from observatory.analysis.descriptors import ACCEPTING, SocketLife
+from observatory.analysis.callsets import ACCEPTING
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.wire import Half, Wire
 from observatory.model import Endpoint
 

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from observatory.analysis.descriptors import SENDING, Descriptors, SocketLife
+from observatory.analysis.callsets import SENDING
+from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.doubts import merged_lives
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.naming import FOREVER as FOREVER
 from observatory.analysis.naming import learn, told_between
 from observatory.analysis.naming import local_endpoint as local_endpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observatory.analysis.descriptors import ACCEPTING
+from observatory.analysis.callsets import ACCEPTING
 from observatory.analysis.lives import SocketLife
 from observatory.model import Call, Endpoint, parse_address
 

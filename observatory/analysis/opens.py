@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.naming import FOREVER, learn, local_endpoint, told_between
 from observatory.analysis.wire import Sighting, Wire
 from observatory.model import Call, Endpoint, parse_address

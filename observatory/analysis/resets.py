@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
 from observatory.analysis.wire import Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence

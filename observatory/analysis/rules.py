@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from observatory.analysis.descriptors import RECEIVING
+from observatory.analysis.callsets import RECEIVING
 from observatory.analysis.rule import ANY_CALL, Rule
 from observatory.analysis.rules_bind import BIND_RULES
 from observatory.analysis.rules_close import CLOSE_RULES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from observatory.analysis.callsets import RECEIVING, SENDING
 from observatory.analysis.closing import (
     aborts_queue,
     fin_before,
@@ -14,9 +15,10 @@ from observatory.analysis.closing import (
     sends_fin,
     with_flag,
 )
-from observatory.analysis.descriptors import MOST_TOLD, RECEIVING, SENDING, SocketLife
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.rule import Rule, names, outcomes
+from observatory.analysis.tables import MOST_TOLD
 from observatory.analysis.view import YES, Because, View, counted, ids
 
 _CLOSE = names("close")

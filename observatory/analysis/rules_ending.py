@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from observatory.analysis.callsets import ENDING
 from observatory.analysis.closing import (
     no_sockets,
     with_flag,
 )
-from observatory.analysis.descriptors import ENDING
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.view import Because, View, counted, ids
 

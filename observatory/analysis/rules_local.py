@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from errno import errorcode
 
-from observatory.analysis.descriptors import WAITING
+from observatory.analysis.callsets import WAITING
 from observatory.analysis.rule import ANY_CALL, Rule, names, outcomes
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import Endpoint

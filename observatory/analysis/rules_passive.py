@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from observatory.analysis.descriptors import ACCEPTING, SocketLife
+from observatory.analysis.callsets import ACCEPTING
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.rules_transfer import timed_wait

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observatory.analysis.descriptors import RECEIVING, SENDING, ends_sending
+from observatory.analysis.callsets import RECEIVING, SENDING, ends_sending
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
     dissolved,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import islice
 
+from observatory.analysis.callsets import RECEIVING, SENDING
 from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
-from observatory.analysis.descriptors import RECEIVING, SENDING
 from observatory.analysis.holding import scaled_window, why_held
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from observatory.analysis.callsets import ACCEPTING, RECEIVING
 from observatory.analysis.datagrams import describe_icmp
-from observatory.analysis.descriptors import ACCEPTING, RECEIVING
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import CauseKind, Protocol
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from observatory.analysis.accept_queue import FullQueue, full_for, room_made
-from observatory.analysis.descriptors import WAITING, SocketLife
+from observatory.analysis.callsets import WAITING
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.view import Because, View, counted, ids
 from observatory.analysis.wire import Half, Sighting

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import Descriptors, SocketLife
+from observatory.analysis.descriptors import Descriptors
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Sighting

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
-from observatory.analysis.descriptors import bytes_of, receives, sends
+from observatory.analysis.callsets import bytes_of, receives, sends
 from observatory.analysis.matching import SLACK_NS, Matching
 from observatory.analysis.wire import Conversation, Half
 from observatory.model import Call

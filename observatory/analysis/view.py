@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from observatory.analysis.completions import Joined
-from observatory.analysis.descriptors import SocketLife
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from observatory.analysis.descriptors import RECEIVING, SENDING
+from observatory.analysis.callsets import RECEIVING, SENDING
 from observatory.model import (
     Analysis,
     AttributedSegment,
