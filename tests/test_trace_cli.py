@@ -190,6 +190,13 @@ def test_for_ends_the_command_and_says_so(command: Command) -> None:
     assert time.monotonic() - begun < 30
 
 
+def test_what_is_left_in_the_background_is_followed_and_ended(command: Command) -> None:
+    left = "setsid sleep 60 & exit 0"
+    said = command("trace", "--private", "--for", "1", "--", "sh", "-c", left)
+    assert "--for" in said.err
+    assert said.status == 0
+
+
 def running(mark: str) -> list[int]:
     """Processes that have ``mark`` in their environment."""
     found = []

@@ -81,12 +81,11 @@ class Runner:
         self._let_helpers_see()
         return status
 
-    def traced(self, *tracers: int) -> list[int]:
-        """The programs that run, without the tracers themselves. A program that left its parent
-        is the runner's child, and counts as the command's."""
-        mine = set(self.tracers)
-        below = processes.descendants(tracers or [os.getpid()])
-        return [pid for pid in below if pid not in mine]
+    def traced(self, without: Sequence[int] = ()) -> list[int]:
+        """The programs that run, without the tracers themselves and what is below ``without``. A
+        program that left its parent is the runner's child, and counts as the command's."""
+        apart = {*self.tracers, *processes.descendants(without)}
+        return [pid for pid in processes.descendants([os.getpid()]) if pid not in apart]
 
     def end(self) -> None:
         """End whatever is left."""
@@ -144,7 +143,8 @@ class Runner:
         return status
 
     def _obey(self, tracer: int, asked: str) -> None:
-        members = partial(self.traced, tracer)
+        helpers = [each for each in self.tracers if each != tracer]
+        members = partial(self.traced, helpers)
         word, _, argument = asked.partition(" ")
         if not word:  # the observer closed its end
             self.end()
