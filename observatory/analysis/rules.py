@@ -24,6 +24,7 @@ from observatory.analysis.rules_receive import RECEIVE_RULES
 from observatory.analysis.rules_send import SEND_RULES
 from observatory.analysis.rules_shutdown import SHUTDOWN_RULES
 from observatory.analysis.rules_unanswered import UNANSWERED_RULES
+from observatory.analysis.rules_unsent import UNSENT_RULES
 from observatory.analysis.view import View, conclude
 from observatory.model import Call, Confidence, Evidence, Explanation
 
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     *BIND_RULES,
     *PASSIVE_RULES,
     *SEND_RULES,
+    *UNSENT_RULES,
     *RECEIVE_RULES,
     *SHUTDOWN_RULES,
     *CLOSE_RULES,
