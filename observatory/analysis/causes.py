@@ -182,7 +182,8 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
     first = owners[0]
     if len(owners) > 1 and segment.length:
         what += f", {len(owners)} calls in one segment"
-    cause = by_call(first, what, scene.confidence(half))
+    crossed = any(call.id in scene.streams[half].crossed for call in owners)
+    cause = by_call(first, what, Confidence.LIKELY if crossed else scene.confidence(half))
     delayed = not segment.length and _left_late(scene, sighting, first)
     if delayed or ("F" in segment.flags and scene.may_not_be_last(owners[-1], half)):
         cause = replace(cause, confidence=Confidence.LIKELY)

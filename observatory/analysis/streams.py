@@ -7,10 +7,11 @@ that returned n took the next n. Offsets count as the wire does, the first byte 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from observatory.analysis.callsets import bytes_of, receives, sends
-from observatory.analysis.matching import SLACK_NS, Matching
+from observatory.analysis.matching import FOREVER, SLACK_NS, Matching
 from observatory.analysis.wire import Conversation, Half
 from observatory.model import Call
 
@@ -24,7 +25,8 @@ class Stream:
     (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
     the wire shows more bytes than the sends account for. ``shown_ns[i]`` is when all bytes
     up to ``half.ends[i]`` had been shown, ``urgent`` maps the offsets of urgent bytes to when
-    they were announced."""
+    they were announced. ``crossed`` are the calls of several threads that ran at the same time:
+    which of them was first is not known."""
 
     half: Half
     sends: list[tuple[int, int, Call]] = field(default_factory=list)
@@ -34,6 +36,7 @@ class Stream:
     shown_ns: list[int] = field(default_factory=list)
     urgent: dict[int, int] = field(default_factory=dict)
     exact: bool = True
+    crossed: set[int] = field(default_factory=set)
     sent_until: int = 1
     read_until: int = 1
 
@@ -115,6 +118,7 @@ def _enter_sends(stream: Stream, calls: list[Call]) -> None:
             continue
         stream.sends.append((offset, offset + taken, call))
         offset += taken
+    stream.crossed |= _crossed([call for _, _, call in stream.sends], lambda one, other: True)
     stream.sent_until = offset
     shown = stream.half.ends[-1] if stream.half.ends else 1
     stream.missing_sends = shown > offset
@@ -138,7 +142,33 @@ def _enter_reads(stream: Stream, calls: list[Call]) -> None:
         if "MSG_PEEK" not in flags:
             offset += size
             stream.read_log.append((call.returned_ns or call.entered_ns, offset, call))
+    stream.crossed |= _crossed(
+        sorted(reads, key=lambda c: c.entered_ns),
+        lambda one, other: not stream.exact or _returned_together(one, other),
+    )
     stream.read_until = offset
+
+
+def _returned_together(one: Call, other: Call) -> bool:
+    """What a receive took it took when it returned, so that only near returns are in doubt."""
+    return abs((one.returned_ns or 0) - (other.returned_ns or 0)) < SLACK_NS
+
+
+def _crossed(calls: list[Call], doubtful: Callable[[Call, Call], bool]) -> set[int]:
+    """Calls, given in the order of entry, that were entered before one of another thread had
+    returned, and that one."""
+    found: set[int] = set()
+    latest: Call | None = None
+    for call in calls:
+        if latest is not None and call.entered_ns < _end(latest) and call.tid != latest.tid:
+            found |= {call.id, latest.id} if doubtful(latest, call) else set()
+        if latest is None or _end(call) > _end(latest):
+            latest = call
+    return found
+
+
+def _end(call: Call) -> int:
+    return FOREVER if call.returned_ns is None else call.returned_ns
 
 
 def _latest(call: Call) -> int:

@@ -89,6 +89,15 @@ class View:
         return call.returned_ns if self.exact and call.returned_ns is not None else call.entered_ns
 
     @property
+    def crossed(self) -> bool:
+        """Another thread's call moved bytes of the same stream at the same time."""
+        half = self.half
+        if half is None or not (self.sent or self.completed_by):
+            return False
+        both = self.joined.streams[half.conversation].values()
+        return any(self.call.id in stream.crossed for stream in both)
+
+    @property
     def address(self) -> Address | None:
         """The address argument of the call."""
         return parse_address(self.call.args.get("address"))
@@ -186,7 +195,7 @@ def counted(number: int, what: str = "time") -> str:
 def conclude(view: View, because: Because, text: str, rule: str, reference: str, *,
              certain: bool, plain: bool, by_absence: bool) -> Explanation:  # fmt: skip
     """The explanation with its evidence; downgraded where it rests on what may have been lost."""
-    weak = because.likely or not certain or (view.lossy and by_absence)
+    weak = because.likely or not certain or view.crossed or (view.lossy and by_absence)
     weak = weak or view.call.id in view.joined.descriptors.doubtful
     own = (*view.sent, *view.retransmitted, *view.completed_by, *because.segments)
     return Explanation(
