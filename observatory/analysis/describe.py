@@ -220,8 +220,16 @@ def notes(trace: Trace, joined: Joined, findings: Findings) -> tuple[str, ...]:
 
 def _beyond_sight(trace: Trace) -> list[str]:
     """Ways for a descriptor to come into a process that no number in a call tells."""
-    fetched = [c.id for c in trace.calls if c.name == "pidfd_getfd" and c.succeeded]
-    passed = [c.id for c in trace.calls if c.args.get("rights") and c.succeeded]
+    done = [c for c in trace.calls if c.succeeded]
+    fetched = [c.id for c in done if c.name == "pidfd_getfd" and not c.args.get("of")]
+    followed = any(c.args.get("rights_of") for c in done)
+    passed = [
+        c.id
+        for c in done
+        if c.args.get("rights")
+        and not c.args.get("rights_of")
+        and not (followed and c.name == "sendmsg")
+    ]
     told = []
     if fetched:
         told.append(

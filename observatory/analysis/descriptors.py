@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 
 from observatory.analysis.callsets import ACCEPTING, DUPLICATING, NAMING, WAITING, base_type
+from observatory.analysis.handed import MOST_RIGHTS, come_from
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.tables import Tables
 from observatory.model import Call, Endpoint, Process, UnixAddress, parse_address
@@ -66,6 +67,7 @@ class _Replay(Tables):
         super().__init__(processes)
         self._coming: dict[tuple[int, int], Call] = {}
         self._watched: dict[tuple[int, object], dict[int, None]] = {}
+        self._in_flight: dict[tuple[int, int], list[tuple[int, SocketLife]]] = {}
 
     def socket_of(self, call: Call, fd: int) -> SocketLife:
         """The socket behind a descriptor; one that was opened before the trace is made up."""
@@ -165,6 +167,33 @@ class _Replay(Tables):
             else:
                 self.unname(call.pid, fd, call)
 
+    def hand_over(self, call: Call) -> None:
+        """sendmsg with SCM_RIGHTS: what is on its way keeps the socket open (unix(7))."""
+        self.use(call)
+        rights = call.args.get("rights")
+        if call.failed or not isinstance(rights, (tuple, list)):
+            return
+        for place, fd in enumerate(rights):
+            life = self.table(call.pid).get(fd) if isinstance(fd, int) else None
+            if life is not None and isinstance(fd, int):
+                ticket = -(call.id * MOST_RIGHTS + place)  # no descriptor's number
+                life.holders[(call.pid, ticket)] = None
+                self._in_flight.setdefault((call.pid, fd), []).append((ticket, life))
+
+    def receive(self, call: Call) -> None:
+        """recvmsg and pidfd_getfd: a number here for a socket that another process has."""
+        close_on_exec = call.name != "recvmsg" or "CMSG_CLOEXEC" in str(call.args.get("flags"))
+        for fd, (pid, number) in come_from(call).items():
+            on_its_way = self._in_flight.get((pid, number)) if call.name == "recvmsg" else None
+            life = on_its_way[0][1] if on_its_way else self.table(pid).get(number)
+            if life is None:
+                continue
+            self.unname(call.pid, fd, call, visible=False)
+            self.name(call.pid, fd, life)
+            self.mark(call.pid, fd, close_on_exec)
+            if on_its_way:
+                life.holders.pop((pid, on_its_way.pop(0)[0]), None)
+
     def watch(self, call: Call) -> None:
         """epoll_ctl, which names the descriptor to be watched."""
         self.use(call)
@@ -238,6 +267,7 @@ _AT_ENTRY: Mapping[str, Step] = {
     "kill": _Replay.kill,
     "close_range": _Replay.close_range,
     "epoll_ctl": _Replay.watch,
+    "sendmsg": _Replay.hand_over,
     "ioctl": _Replay.flag,
     "fcntl": _Replay.flag,
     **dict.fromkeys(WAITING, _Replay.wait),
@@ -247,6 +277,7 @@ _AT_RETURN: Mapping[str, Step] = {
     "socketpair": _Replay.make,
     **dict.fromkeys(ACCEPTING, _Replay.accepted),
     **dict.fromkeys(DUPLICATING, _Replay.duplicate),
+    **dict.fromkeys(("recvmsg", "pidfd_getfd"), _Replay.receive),
 }
 _MAKES_ONLY = frozenset({"socket", "socketpair"})
 
@@ -307,6 +338,8 @@ def _guess(call: Call) -> tuple[str, str]:
 
 def _new_numbers(call: Call) -> list[int]:
     """The descriptors that a call made."""
+    if call.name in ("recvmsg", "pidfd_getfd"):
+        return list(come_from(call))
     pair = call.args.get("fds") if call.name == "socketpair" else (call.result,)
     return [fd for fd in pair if isinstance(fd, int)] if isinstance(pair, (tuple, list)) else []
 
