@@ -180,6 +180,9 @@ def _made_room(joined: Joined, call: Call) -> list[int]:
     carriers = half.carrying(*joined.streams[conversation.id][half].range_of(call))
     if not acks or (carriers and carriers[-1].time_ns < acks[0].time_ns):
         return []
+    shut = any(ack.segment.window == 0 for ack in acks)
+    if not joined.exact and not shut:
+        return []  # the bytes waited; that the call did, nothing shows
     return [acks[-1].id]
 
 

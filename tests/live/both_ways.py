@@ -26,6 +26,7 @@ LESS_EXACT = frozenset(
         ("recv", "recv-part"),
         ("send-broken-by-reset", "send-killed-by-sigpipe"),
         ("bind", "bind-reuseport"),
+        ("send", "send-blocked"),
         ("socket-refused", "socket-no-such-number"),
     }
 )
