@@ -14,6 +14,9 @@ SENT_BY_THE_KERNEL = 0x80  # si_code SI_KERNEL: the terminal's, which the comman
 GRACE_S = 5.0
 """How long the command has to end by itself after Ctrl-C."""
 TICK_S = 0.05
+RESTING = 50
+"""How many times as long as a reading took the next one is put off: reading takes what the command
+might need."""
 
 
 class HeldSignals:
@@ -83,4 +86,4 @@ def attend(
         if now > append_at:
             append()
             # A log that has become long is read again less often.
-            append_at = time.monotonic() + 20 * (time.monotonic() - now)
+            append_at = time.monotonic() + RESTING * (time.monotonic() - now)
