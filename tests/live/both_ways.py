@@ -26,7 +26,6 @@ LESS_EXACT = frozenset(
         ("recv", "recv-part"),
         ("send-broken-by-reset", "send-killed-by-sigpipe"),
         ("bind", "bind-reuseport"),
-        ("send", "send-blocked"),
         ("socket-refused", "socket-no-such-number"),
     }
 )
@@ -62,6 +61,8 @@ class BothWays:
             sure = one.explanation.confidence is Confidence.CERTAIN
             differs = one.explanation.rule != theirs_told.rule
             differs = differs and (one.explanation.rule, theirs_told.rule) not in LESS_EXACT
+            # Where the journal guesses, as of what a send waited for, it is no measure.
+            differs = differs and theirs_told.confidence is Confidence.CERTAIN
             if differs and (sure or one.explanation.confidence is Confidence.UNEXPLAINED):
                 yield (
                     f"c{self.pairs[one.call.id]} {one.call.name}: {one.explanation.rule}"
