@@ -1,6 +1,7 @@
 """Processes of the test's own are found and ended."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ STUBBORN = (
 def family() -> Iterator[subprocess.Popen[str]]:
     """A shell with a child that ignores SIGTERM, which has said that it does."""
     parent = subprocess.Popen(
-        ["/bin/sh", "-c", f'{sys.executable} -c "{STUBBORN}"; exit 3'],
+        ["/bin/sh", "-c", f"{shlex.join([sys.executable, '-c', STUBBORN])}; exit 3"],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
