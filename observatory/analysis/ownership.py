@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from observatory.model import Address, Call, Direction, Endpoint, Protocol, Segment, parse_address
 
 Flow = frozenset[Endpoint]
+Descriptor = tuple[int, int | None]
 
 OPENING = frozenset({"connect", "sendto", "sendmsg", "sendmmsg"})
 FOREVER = 1 << 63
@@ -23,11 +24,17 @@ FOREVER = 1 << 63
 @dataclass(frozen=True, slots=True)
 class Known:
     """What calls tell: ``bound`` the sockets' own endpoints (a wildcard address with its port),
-    ``peers`` those who were accepted, ``opened`` the spans of time in which each destination was
-    called, ``sending`` those of all sending calls."""
+    ``flows`` both ends of those that connected, ``accepted`` the peers that were accepted with
+    the port they came to (None if no call told it), ``opened`` the spans of time in which each
+    destination was called, ``sending`` those of all sending calls.
+
+    One end is not enough where both are known: another program may have the same port towards
+    another server.
+    """
 
     bound: frozenset[Endpoint]
-    peers: frozenset[Endpoint]
+    flows: frozenset[Flow]
+    accepted: frozenset[tuple[Endpoint, int | None]]
     opened: Mapping[Endpoint, Sequence[tuple[int, int]]]
     sending: Sequence[tuple[int, int]]
 
@@ -46,26 +53,41 @@ def own_segments(calls: Iterable[Call], segments: Sequence[Segment]) -> list[Seg
 def learn(calls: Iterable[Call]) -> Known:
     """What ``calls`` tell of endpoints."""
     bound: set[Endpoint] = set()
-    peers: set[Endpoint] = set()
+    flows: set[Flow] = set()
+    accepted: set[tuple[Endpoint, int | None]] = set()
     opened: dict[Endpoint, list[tuple[int, int]]] = defaultdict(list)
     sending: list[tuple[int, int]] = []
+    names: dict[Descriptor, Endpoint] = {}
+    towards: dict[Descriptor, Endpoint] = {}
     for call in calls:
-        span = (call.entered_ns, FOREVER if call.returned_ns is None else call.returned_ns)
+        descriptor = call.pid, call.fd
         address = _endpoint(parse_address(call.args.get("address")))
-        if call.name in ("bind", "getsockname") and address and address.port:
-            bound.add(address)
-        elif call.name in OPENING and address:
-            opened[address].append(span)
+        if call.name in OPENING and address:
+            opened[address].append(_span(call))
+        if call.name == "connect" and address and not address.is_wildcard:
+            towards[descriptor] = address
+        if call.name == "close":
+            towards.pop(descriptor, None)
         if call.name.startswith(("send", "write")):
-            sending.append(span)
-        local, peer = _endpoint(call.local), _endpoint(call.peer)
-        if local and local.port:
-            bound.add(local)
+            sending.append(_span(call))
+        peer = _endpoint(call.peer)
         if peer and call.name.startswith("accept"):
-            peers.add(peer)
+            listener = names.get(descriptor)
+            accepted.add((peer, listener.port if listener else None))
+            continue
+        told = _endpoint(call.local)
+        if call.name in ("bind", "getsockname") and address and address.port:
+            told = address
+        if told is None or not told.port:
+            continue
+        names[descriptor] = told
+        if descriptor in towards and not told.is_wildcard:
+            flows.add(_flow(told, towards[descriptor]))
+        else:
+            bound.add(told)
     for spans in opened.values():
         spans.sort()
-    return Known(frozenset(bound), frozenset(peers), opened, sorted(sending))
+    return Known(frozenset(bound), frozenset(flows), frozenset(accepted), opened, sorted(sending))
 
 
 @dataclass(slots=True)
@@ -83,6 +105,9 @@ class _Judgement:
             direction = segment.frame.direction if segment.frame else Direction.UNKNOWN
             self.own = _is_known(segment.src, known, direction is not Direction.INBOUND)
             self.own |= _is_known(segment.dst, known, direction is not Direction.OUTBOUND)
+            self.own |= _flow(segment.src, segment.dst) in known.flows
+            self.own |= _was_accepted(segment.src, segment.dst, known)
+            self.own |= _was_accepted(segment.dst, segment.src, known)
         spans = known.opened.get(segment.dst)
         if self.own or spans is None:
             return
@@ -97,9 +122,15 @@ class _Judgement:
 def _is_known(end: Endpoint, known: Known, here: bool) -> bool:
     """``here``: the endpoint may be one of this machine, so that a wildcard stands for it."""
     anywhere = (Endpoint("0.0.0.0", end.port), Endpoint("::", end.port))
-    return (
-        end in known.bound or end in known.peers or (here and not known.bound.isdisjoint(anywhere))
-    )
+    return end in known.bound or (here and not known.bound.isdisjoint(anywhere))
+
+
+def _was_accepted(peer: Endpoint, at: Endpoint, known: Known) -> bool:
+    return (peer, at.port) in known.accepted or (peer, None) in known.accepted
+
+
+def _span(call: Call) -> tuple[int, int]:
+    return call.entered_ns, FOREVER if call.returned_ns is None else call.returned_ns
 
 
 def _within(spans: Sequence[tuple[int, int]], time_ns: int) -> bool:

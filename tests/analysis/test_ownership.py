@@ -91,3 +91,17 @@ def test_a_packet_that_two_interfaces_saw_counts_once_and_a_retransmission_twice
     ]
     port = [segment(HERE, THERE, "S", 11, interface=2)]
     assert once([bridge[0], port[0], bridge[1]]) == bridge
+
+
+def test_the_same_port_towards_another_server_is_another_programs() -> None:
+    elsewhere = Endpoint("10.0.0.3", 80)
+    calls = [call("connect", address=str(THERE)), call("getsockname", 300, 310, address=str(HERE))]
+    own, foreign = segment(HERE, THERE, "S"), segment(HERE, elsewhere, "S")
+    assert own_segments(calls, [own, foreign]) == [own]
+
+
+def test_an_accepted_peer_is_own_at_the_port_it_came_to() -> None:
+    elsewhere = Endpoint("10.0.0.3", 81)
+    calls = [call("bind", address=str(THERE)), call("accept4", 110, 120, peer=HERE)]
+    own, foreign = segment(HERE, THERE, "S"), segment(HERE, elsewhere, "S")
+    assert own_segments(calls, [own, foreign]) == [own]
