@@ -198,6 +198,7 @@ def conclude(view: View, because: Because, text: str, rule: str, reference: str,
     weak = because.likely or not certain or view.crossed or (view.lossy and by_absence)
     weak = weak or view.call.id in view.joined.descriptors.doubtful
     own = (*view.sent, *view.retransmitted, *view.completed_by, *because.segments)
+    weak = weak or (bool(own) and _rests_on_a_tie(view, because))
     return Explanation(
         text=text.format_map({**view.facts(), **because.facts}),
         rule=rule,
@@ -206,3 +207,10 @@ def conclude(view: View, because: Because, text: str, rule: str, reference: str,
         reference=reference,
         plain=plain,
     )
+
+
+def _rests_on_a_tie(view: View, because: Because) -> bool:
+    """The connection was given to the call's socket by time alone, or the peer's calls that are
+    cited to theirs."""
+    tied = view.joined.matching.tie_broken
+    return view.half in tied or (bool(because.calls) and view.other in tied)
