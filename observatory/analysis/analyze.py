@@ -35,6 +35,7 @@ from observatory.model import (
     CauseKind,
     Confidence,
     Coverage,
+    Endpoint,
     ExplainedCall,
     Segment,
     Trace,
@@ -53,7 +54,7 @@ def analyze(trace: Trace) -> Analysis:
     findings = Findings()
     exact = returns_exactly(trace)
     replayed = descriptors.replay(trace.calls, trace.processes)
-    wire = follow(trace.segments)
+    wire = follow(trace.segments, _listening_ports(trace.calls))
     matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
     endings.settle(replayed, wire)
     flows = {c.id: streams.build(c, matched, exact=exact) for c in wire.conversations}
@@ -106,6 +107,16 @@ def returns_exactly(trace: Trace) -> bool:
     """Whether ``returned_ns`` is when a call returned. strace knows only that it had returned
     when its thread was stopped again, for its next call."""
     return trace.run.calls_source != "strace"
+
+
+def _listening_ports(calls: tuple[Call, ...]) -> frozenset[int]:
+    """Ports of listening sockets, as listen() or the kernel's tables told them."""
+    return frozenset(
+        call.local.port
+        for call in calls
+        if isinstance(call.local, Endpoint)
+        and (call.name == "listen" or call.args.get("state") == "LISTEN")
+    )
 
 
 def _queued(wire: Wire) -> dict[int, list[Conversation]]:

@@ -9,7 +9,7 @@ bytes of that space for the first time.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -153,8 +153,12 @@ class Wire:
     sightings: dict[int, Sighting]
 
 
-def follow(segments: Iterable[Segment]) -> Wire:
-    """Sort TCP segments (in capture order) into conversations. Linear in the segments."""
+def follow(segments: Iterable[Segment], listening: Collection[int] = ()) -> Wire:
+    """Sort TCP segments (in capture order) into conversations. Linear in the segments.
+
+    ``listening`` are ports at which calls are known to listen: where no SYN was seen they tell
+    the server, and else the lower port is taken for it.
+    """
     current: dict[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]] = {}
     older: dict[tuple[Endpoint, Endpoint], Half] = {}
     conversations: list[Conversation] = []
@@ -164,7 +168,7 @@ def follow(segments: Iterable[Segment]) -> Wire:
             continue
         place = current.get((segment.src, segment.dst))
         if place is None or _begins_anew(segment, place[1], place[2]):
-            conversation = _open(segment, len(conversations) + 1)
+            conversation = _open(segment, len(conversations) + 1, listening)
             conversations.append(conversation)
             client, server = conversation.client, conversation.server
             if place is not None:
@@ -222,11 +226,13 @@ def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
     return half.base is not None
 
 
-def _open(segment: Segment, number: int) -> Conversation:
+def _open(segment: Segment, number: int, listening: Collection[int]) -> Conversation:
     flags = segment.flags
     client, server = segment.src, segment.dst
     is_answer = "S" in flags and "A" in flags
-    if is_answer or ("S" not in flags and client.port < server.port):
+    # A known listener is the server; the lower port where neither end, or each, is one.
+    ranks = [(one.port not in listening, one.port) for one in (client, server)]
+    if is_answer or ("S" not in flags and ranks[0] < ranks[1]):
         client, server = server, client
     client_half = Half(client, number)
     server_half = client_half if client == server else Half(server, number)
