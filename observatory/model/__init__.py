@@ -19,8 +19,17 @@ from observatory.model.conclusions import (
     Explanation,
     Socket,
 )
-from observatory.model.segments import Direction, Frame, Icmp, Protocol, Segment, TcpOptions
-from observatory.model.trace import Interface, KernelEvent, RunHeader, Trace
+from observatory.model.segments import (
+    Direction,
+    Frame,
+    Icmp,
+    Protocol,
+    Segment,
+    Sighting,
+    TcpOptions,
+)
+from observatory.model.topology import Link, Node, Topology
+from observatory.model.trace import Counter, Interface, KernelEvent, RunHeader, Trace, Witness
 
 __all__ = [
     "Address",
@@ -31,6 +40,7 @@ __all__ = [
     "CauseKind",
     "Confidence",
     "Connection",
+    "Counter",
     "Coverage",
     "Direction",
     "Endpoint",
@@ -41,14 +51,19 @@ __all__ = [
     "Icmp",
     "Interface",
     "KernelEvent",
+    "Link",
+    "Node",
     "Process",
     "Protocol",
     "RunHeader",
     "Segment",
+    "Sighting",
     "Site",
     "Socket",
     "TcpOptions",
+    "Topology",
     "Trace",
     "UnixAddress",
+    "Witness",
     "parse_address",
 ]

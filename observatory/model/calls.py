@@ -30,7 +30,10 @@ class Call:
     used for each call are listed in docs/run-file.md. ``returned_ns`` and ``result`` are None
     for a call that never returned. On failure ``result`` is -1 and ``errno`` the symbolic name.
     ``local`` and ``peer`` are what the kernel answered to getsockname and getpeername right
-    after the call, None where it had no answer or was not asked.
+    after the call, None where it had no answer or was not asked. ``asked`` is what else the
+    journal asked the kernel about the socket, just before the call or just after it
+    (``{"before": {"unread": 10, "state": "ESTABLISHED", …}, "after": {…}}``; the names are in
+    docs/run-file.md), empty where it did not ask.
     """
 
     id: int
@@ -46,6 +49,7 @@ class Call:
     local: Address | None = None
     peer: Address | None = None
     site: Site | None = field(default=None, compare=False)
+    asked: Mapping[str, Argument] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
@@ -60,7 +64,8 @@ class Call:
 class Process:
     """A process of the run. ``role`` is its name in the report (``client``, ``server``,
     ``server.1`` for a first forked child); ``ended_ns`` with ``status`` (exit status) or
-    ``signal`` (``SIGKILL``) where its end was observed.
+    ``signal`` (``SIGKILL``) where its end was observed. ``host`` is the lab's host that it ran
+    on, empty where there is one host only.
     """
 
     pid: int
@@ -70,3 +75,4 @@ class Process:
     ended_ns: int | None = None
     status: int | None = None
     signal: str | None = None
+    host: str = ""

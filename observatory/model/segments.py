@@ -77,12 +77,27 @@ NO_OPTIONS = TcpOptions()
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A packet as one of the interfaces on its path saw it. ``interface`` is an index into
+    ``Trace.interfaces``; ``frame`` is None in a play."""
+
+    interface: int
+    time_ns: int
+    direction: Direction = Direction.UNKNOWN
+    frame: Frame | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A TCP segment, UDP datagram or ICMP message.
 
     ``flags`` is letters in the order S F R P A U E C, empty when not TCP. ``seq``, ``ack``,
     ``window`` and ``urgent`` are as on the wire (absolute, unscaled), 0 when not TCP.
     ``length`` is payload bytes. For ICMP the ports of ``src`` and ``dst`` are 0.
+
+    In a lab a packet is seen by several interfaces: ``sightings`` are all of them in time order,
+    of which ``time_ns``, ``interface`` and ``frame`` are the first. It is empty where one place
+    sees the wire.
     """
 
     id: int
@@ -100,6 +115,7 @@ class Segment:
     options: TcpOptions = NO_OPTIONS
     icmp: Icmp | None = None
     frame: Frame | None = field(default=None, repr=False, compare=False)
+    sightings: tuple[Sighting, ...] = ()
 
     def scapy(self) -> Any:
         """This segment's frame dissected by scapy (loaded on first use, about 0.2 s).
