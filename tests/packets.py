@@ -5,6 +5,7 @@ from struct import pack
 from observatory.codec.headers import decode_all
 from observatory.model import (
     Call,
+    Counter,
     Direction,
     Endpoint,
     Frame,
@@ -15,6 +16,7 @@ from observatory.model import (
     Site,
     Trace,
     UnixAddress,
+    Witness,
 )
 
 START_NS = 1_790_000_000_123_456_789
@@ -107,6 +109,7 @@ def refused_connect() -> Trace:
             client,
             None,
             site,
+            {"before": {"state": "CLOSED"}, "after": {"unread": 0, "rtt_us": 7}},
         ),
         Call(3, "poll", 4711, 4711, None, poll, START_NS + 30_000, START_NS + 31_000, 1),
         Call(
@@ -151,4 +154,16 @@ def refused_connect() -> Trace:
         Process(4711, 4700, "client", "client", START_NS + 99_500, 3, None),
         Process(4713, 4700, "server é", "server", START_NS + 99_600, None, "SIGKILL"),
     )
-    return Trace(run, (lo,), processes, calls, segments, (event,), frames, ("a clock stepped",))
+    return Trace(
+        run,
+        (lo,),
+        processes,
+        calls,
+        segments,
+        (event,),
+        frames,
+        ("a clock stepped",),
+        (Counter("Tcp.OutRsts", 0, 1), Counter("TcpExt.ListenOverflows", 3, 4, exact=False)),
+        Witness(("tcp:tcp_send_reset",), ("sock:inet_sk_error_report: no soft errors",), 0, 2),
+        "",
+    )

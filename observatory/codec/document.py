@@ -13,9 +13,11 @@ from typing import Any
 from observatory.codec.calltext import call_text
 from observatory.codec.document_shape import (
     SCHEMA,
+    AddressEntry,
     CallEntry,
     CauseEntry,
     ConnectionEntry,
+    CounterEntry,
     CoverageEntry,
     Document,
     EvidenceEntry,
@@ -23,18 +25,24 @@ from observatory.codec.document_shape import (
     IcmpEntry,
     InterfaceEntry,
     KernelEntry,
+    LinkEntry,
+    NodeEntry,
     ProcessEntry,
     RunEntry,
     SegmentEntry,
+    SightingEntry,
     SocketEntry,
     SourcesEntry,
     StatesEntry,
+    TopologyEntry,
+    WitnessEntry,
 )
 from observatory.model import (
     Address,
     Analysis,
     AttributedSegment,
     Connection,
+    Counter,
     Coverage,
     Endpoint,
     ExplainedCall,
@@ -43,8 +51,11 @@ from observatory.model import (
     Process,
     Protocol,
     RunHeader,
+    Sighting,
     Socket,
+    Topology,
     Trace,
+    Witness,
 )
 from observatory.model.calls import Argument
 
@@ -112,14 +123,43 @@ def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
         command=_text(run.command),
         kernel=run.kernel,
         started_ns=run.started_ns,
-        interfaces=[InterfaceEntry(i.name, i.captured, i.dropped) for i in trace.interfaces],
+        interfaces=[
+            InterfaceEntry(each.name, each.captured, each.dropped, each.host)
+            for each in trace.interfaces
+        ],
         sources=SourcesEntry(run.calls_source, run.segments_source, run.kernel_source),
         capture_method=run.capture_method,
         version=run.version,
         settings=dict(run.settings),
         defects=list(trace.defects),
         notes=list(notes),
+        topology=None if run.topology is None else _topology(run.topology),
+        counters=[_counter(counter) for counter in trace.counters],
+        witness=None if trace.witness is None else _witness(trace.witness),
+        unwatched=trace.unwatched,
     )
+
+
+def _topology(topology: Topology) -> TopologyEntry:
+    return TopologyEntry(
+        name=topology.name,
+        nodes=[
+            NodeEntry(node.name, node.router, [AddressEntry(*pair) for pair in node.addresses])
+            for node in topology.nodes
+        ],
+        links=[
+            LinkEntry([":".join(end) for end in link.ends], link.relay) for link in topology.links
+        ],
+        faults=list(topology.faults),
+    )
+
+
+def _counter(counter: Counter) -> CounterEntry:
+    return CounterEntry(counter.name, counter.host, counter.before, counter.after, counter.exact)
+
+
+def _witness(witness: Witness) -> WitnessEntry:
+    return WitnessEntry(list(witness.watched), list(witness.missing), witness.lost, witness.foreign)
 
 
 def _process(process: Process) -> ProcessEntry:
@@ -131,6 +171,7 @@ def _process(process: Process) -> ProcessEntry:
         ended_ns=process.ended_ns,
         status=process.status,
         signal=process.signal,
+        host=process.host,
     )
 
 
@@ -157,6 +198,7 @@ def _call(explained: ExplainedCall, stream: bool) -> CallEntry:
         local=_address(call.local),
         peer=_address(call.peer),
         site=None if call.site is None else _clean(str(call.site)),
+        asked=_mapping(call.asked),
     )
 
 
@@ -178,11 +220,10 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
     segment, cause = attributed.segment, attributed.cause
     tcp = segment.protocol is TCP
     has_ports = segment.icmp is None
-    named = segment.interface < len(interfaces)
     return SegmentEntry(
         id=segment.id,
         time_ns=segment.time_ns,
-        interface=interfaces[segment.interface] if named else None,
+        interface=_name(segment.interface, interfaces),
         protocol=segment.protocol,
         src=str(segment.src) if has_ports else segment.src.address,
         dst=str(segment.dst) if has_ports else segment.dst.address,
@@ -209,7 +250,18 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
         retransmission=attributed.retransmission,
         src_pid=attributed.src_pid,
         dst_pid=attributed.dst_pid,
+        sightings=[_sighting(each, interfaces) for each in segment.sightings],
     )
+
+
+def _sighting(sighting: Sighting, interfaces: Sequence[str]) -> SightingEntry:
+    return SightingEntry(
+        _name(sighting.interface, interfaces), sighting.time_ns, sighting.direction
+    )
+
+
+def _name(interface: int, interfaces: Sequence[str]) -> str | None:
+    return interfaces[interface] if interface < len(interfaces) else None
 
 
 def _connection(connection: Connection) -> ConnectionEntry:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from observatory.model import CauseKind, Confidence, Protocol
+from observatory.model import CauseKind, Confidence, Direction, Protocol
 
 SCHEMA: Final = "observatory/1"
 
@@ -26,11 +26,13 @@ ConfidenceText = Literal["certain", "likely", "unexplained"]
 
 @dataclass(slots=True)
 class InterfaceEntry:
-    """A capturing interface; captured and dropped are packets, null where not known."""
+    """A capturing interface; captured and dropped are packets, null where not known. host is
+    the lab's host or router that has it, empty where there is one host only."""
 
     name: str
     captured: int | None
     dropped: int | None
+    host: str
 
 
 @dataclass(slots=True)
@@ -43,10 +45,71 @@ class SourcesEntry:
 
 
 @dataclass(slots=True)
+class AddressEntry:
+    """An address with the length of its prefix (192.0.2.1/24) and the interface that has it."""
+
+    interface: str
+    address: str
+
+
+@dataclass(slots=True)
+class NodeEntry:
+    """A host or router of the lab."""
+
+    name: str
+    router: bool
+    addresses: list[AddressEntry]
+
+
+@dataclass(slots=True)
+class LinkEntry:
+    """A link between two interfaces, each as HOST:INTERFACE. relay names what carries the
+    packets where it is not the wire itself."""
+
+    ends: list[str]
+    relay: str
+
+
+@dataclass(slots=True)
+class TopologyEntry:
+    """The lab's network; faults are sentences about what was done to the path, in order."""
+
+    name: str
+    nodes: list[NodeEntry]
+    links: list[LinkEntry]
+    faults: list[str]
+
+
+@dataclass(slots=True)
+class CounterEntry:
+    """A counter of the kernel (TcpExt.ListenOverflows) before and after the run. exact says that
+    nobody else was counted; host is the lab's host, empty where there is one only."""
+
+    name: str
+    host: str
+    before: int
+    after: int
+    exact: bool
+
+
+@dataclass(slots=True)
+class WitnessEntry:
+    """What was asked of the kernel's tracepoints: the events watched, those that this kernel
+    lacks (each with what it costs), how many were lost, and how many of others were left out."""
+
+    watched: list[str]
+    missing: list[str]
+    lost: int
+    foreign: int
+
+
+@dataclass(slots=True)
 class RunEntry:
     """What was run, where and how it was seen. Everything is null for a foreign capture.
     settings are the kernel settings in force that matter; defects are sentences about what is
-    known to be missing or damaged; notes are the analysis's remarks on the whole."""
+    known to be missing or damaged; notes are the analysis's remarks on the whole. topology is
+    null where the run took place on one host; counters are those of the kernel's that changed;
+    witness is null where its tracepoints were not watched, and unwatched then says why."""
 
     scenario: str | None
     command: str | None
@@ -59,12 +122,16 @@ class RunEntry:
     settings: dict[str, str]
     defects: list[str]
     notes: list[str]
+    topology: TopologyEntry | None
+    counters: list[CounterEntry]
+    witness: WitnessEntry | None
+    unwatched: str
 
 
 @dataclass(slots=True)
 class ProcessEntry:
     """A process; role is its name in the report. ended_ns, and exit status or signal, where its
-    end was observed."""
+    end was observed. host is the lab's host that it ran on, empty where there is one only."""
 
     pid: int
     parent: int | None
@@ -73,6 +140,7 @@ class ProcessEntry:
     ended_ns: int | None
     status: int | None
     signal: str | None
+    host: str
 
 
 @dataclass(slots=True)
@@ -103,7 +171,8 @@ class CallEntry:
     result and returned_ns are null if it never returned. sent are the segments it put on the
     wire, retransmitted those sent again for it, completed_by the arrivals without which it would
     not have returned what it did. local and peer are what getsockname and getpeername said right
-    after it, site the file:line it was made at."""
+    after it, site the file:line it was made at. asked is what else the kernel was asked about the
+    socket, before and after the call."""
 
     id: int
     name: str
@@ -125,6 +194,7 @@ class CallEntry:
     local: str | None
     peer: str | None
     site: str | None
+    asked: dict[str, Any]
 
 
 class CauseEntry(Struct, gc=False):
@@ -147,13 +217,22 @@ class IcmpEntry:
     quotes: int | None
 
 
+class SightingEntry(Struct, gc=False):
+    """A packet as one of the interfaces on its path saw it."""
+
+    interface: str | None
+    time_ns: int
+    direction: Direction
+
+
 class SegmentEntry(Struct, gc=False):
     """A TCP segment, UDP datagram or ICMP message. flags are letters in the order S F R P A U E
     C; seq, ack and window are as on the wire (unscaled), the relative ones count from the ISN;
     all null where the protocol has none. length is payload bytes. completes are the calls that
     returned because of it, carries those whose SYN, bytes or FIN it carries (cause.call is the
     first of them); src_pid and dst_pid the processes whose sockets sent and received it, where
-    known."""
+    known. sightings are all the interfaces that saw it, in order of time, of which time_ns and
+    interface are the first; empty where one place sees the wire."""
 
     id: int
     time_ns: int
@@ -176,6 +255,7 @@ class SegmentEntry(Struct, gc=False):
     retransmission: bool
     src_pid: int | None
     dst_pid: int | None
+    sightings: list[SightingEntry]
 
 
 @dataclass(slots=True)

@@ -17,8 +17,19 @@ from typing import TYPE_CHECKING, Any
 from observatory.codec.calltext import call_text, result_text
 from observatory.codec.contents import Contents
 from observatory.codec.errnos import ERRNOS
+from observatory.codec.fields import (
+    BadRecord,
+    dumps,
+    loads,
+    mapping,
+    mappings,
+    string,
+    strings,
+    whole,
+)
 from observatory.codec.headers import decode_all
 from observatory.codec.journal_export import encode_entry, parse_entry
+from observatory.codec.network import with_hosts
 from observatory.codec.packed import is_packed, read_contents, read_packed
 from observatory.codec.pcapng import (
     COMMENT,
@@ -33,24 +44,22 @@ from observatory.codec.pcapng import (
     text,
 )
 from observatory.codec.records import (
-    BadRecord,
     call_record,
-    dumps,
+    counter_record,
     kernel_record,
-    loads,
-    mapping,
-    mappings,
     process_record,
     read_call,
+    read_counter,
     read_kernel,
     read_process,
     read_run,
+    read_witness,
     run_record,
-    strings,
-    whole,
+    witness_record,
 )
 from observatory.model.calls import Call, Process
-from observatory.model.trace import Interface, KernelEvent, RunHeader, Trace
+from observatory.model.trace import Counter as KernelCounter
+from observatory.model.trace import Interface, KernelEvent, RunHeader, Trace, Witness
 
 if TYPE_CHECKING:
     from observatory.codec.contents import Data
@@ -96,6 +105,9 @@ def head(trace: Trace) -> Iterator[bytes]:
         "run": run_record(run),
         "processes": [process_record(process) for process in trace.processes],
         "defects": list(trace.defects),
+        "counters": [counter_record(counter) for counter in trace.counters],
+        "witness": None if trace.witness is None else witness_record(trace.witness),
+        "unwatched": trace.unwatched,
         "counts": {
             "calls": len(trace.calls),
             "frames": len(trace.frames),
@@ -148,6 +160,7 @@ def kernel_row(event: KernelEvent) -> bytes:
     detail = "".join(f" {name}={value}" for name, value in event.detail.items())
     fields = {
         "MESSAGE": f"{event.event}{ends}{detail}",
+        "_TRANSPORT": "kernel",  # as journald has it: it tells them from the calls
         "_PID": str(event.pid),
         KERNEL_FIELD: dumps(kernel_record(event)),
     }
@@ -224,6 +237,9 @@ class _Reading:
     processes: list[Process] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    counters: list[KernelCounter] = field(default_factory=list)
+    witness: Witness | None = None
+    unwatched: str = ""
     calls: dict[tuple[int, int], Call] = field(default_factory=dict)
     kernel: dict[tuple[int, int], KernelEvent] = field(default_factory=dict)
     damaged: int = 0
@@ -245,11 +261,17 @@ class _Reading:
         processes = [read_process(each) for each in mappings(record, "processes")]
         defects = strings(record, "defects")
         counts = mapping(record, "counts")
+        counters = [read_counter(each) for each in mappings({"counters": [], **record}, "counters")]
+        witness = read_witness(mapping(record, "witness")) if record.get("witness") else None
+        unwatched = string({"unwatched": "", **record}, "unwatched")
         if record["format"] != FORMAT:
             defects = (*defects, NEWER_FORMAT.format(record["format"]))
         self.run = self.run or run
         self.processes += processes
         self.defects += defects
+        self.counters += counters
+        self.witness = self.witness or witness
+        self.unwatched = self.unwatched or unwatched
         self.counts.update({name: whole(counts, name) for name in counts})
 
     def add_call(self, section: int, record: Mapping[str, Any]) -> None:
@@ -268,7 +290,9 @@ class _Reading:
 
     def trace(self, contents: Contents) -> Trace:
         frames = sorted(contents.frames, key=lambda frame: frame.time_ns)
-        segments, unread = decode_all(frames, contents.interfaces)
+        run = self.run or RunHeader(segments_source="file")
+        interfaces = with_hosts(contents.interfaces, run.topology)
+        segments, unread = decode_all(frames, interfaces)
         calls = [self.calls[key] for key in sorted(self.calls)]
         kernel = [self.kernel[key] for key in sorted(self.kernel)]
         if len(contents.comments) > 1:  # files put one behind the other: each counts from 1
@@ -287,14 +311,17 @@ class _Reading:
         ]
         defects = dict.fromkeys((*self.defects, *contents.defects(), *missing, *unread))
         return Trace(
-            run=self.run or RunHeader(segments_source="file"),
-            interfaces=tuple(contents.interfaces),
+            run=run,
+            interfaces=tuple(interfaces),
             processes=tuple(self.processes),
             calls=tuple(calls),
             segments=segments,
             kernel=tuple(kernel),
             frames=tuple(frames),
             defects=tuple(defects),
+            counters=tuple(self.counters),
+            witness=self.witness,
+            unwatched=self.unwatched,
         )
 
 

@@ -39,7 +39,7 @@ def test_a_refused_connect():
     made = document(samples.refused())
     assert made["schema"] == "observatory/1"
     assert made["run"]["scenario"] == "connect-refused"
-    assert made["run"]["interfaces"] == [{"name": "lo", "captured": 12, "dropped": 0}]
+    assert made["run"]["interfaces"] == [{"name": "lo", "captured": 12, "dropped": 0, "host": ""}]
     connect = made["calls"][1]
     assert connect["text"] == "connect(3, 127.0.0.1:9) = -1 ECONNREFUSED (Connection refused)"
     assert connect["errno"] == "ECONNREFUSED"

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,19 @@ from hypothesis import strategies as st
 from observatory.codec.pcap import write_pcap
 from observatory.codec.runfile import read_capture, write_run
 from observatory.errors import BadFile
-from observatory.model import Call, Process, RunHeader, Trace
+from observatory.model import (
+    Call,
+    Interface,
+    Link,
+    Node,
+    Process,
+    RunHeader,
+    Topology,
+    Trace,
+)
 from tests.packets import START_NS, ethernet, frame, ipv4, refused_connect, tcp
 
+CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
 NOTES = {
     1: ("#1 ← connect() by client[4711]: SYN, active open", "#1 completes nothing"),
     2: ("#2 ← reply",),
@@ -31,6 +42,36 @@ def test_a_run_comes_back_equal():
     again = read_capture(run_bytes(trace, NOTES))
     assert again == trace
     assert [call.site for call in again.calls] == [call.site for call in trace.calls]
+
+
+def test_a_run_in_the_lab_comes_back_equal():
+    trace = refused_connect()
+    lab = Topology(
+        "pair",
+        (Node("client", False, (("eth0", "192.0.2.1/24"),)), Node("server")),
+        (Link((("client", "eth0"), ("server", "eth0")), "user-space relay"),),
+        ("the server's port 9 is closed",),
+    )
+    trace = replace(
+        trace,
+        run=replace(trace.run, topology=lab),
+        interfaces=(Interface("client:eth0", 1, 0, 4, 0, "client"),),
+        processes=tuple(replace(each, host="client") for each in trace.processes),
+    )
+    assert read_capture(run_bytes(trace)) == trace
+
+
+def test_why_the_kernel_was_not_asked_comes_back():
+    trace = replace(refused_connect(), witness=None, unwatched="tracefs is root's alone")
+    assert read_capture(run_bytes(trace)) == trace
+
+
+@pytest.mark.parametrize("path", sorted(CATALOGUE.glob("*.pcapng")), ids=lambda path: path.stem)
+def test_the_catalogue_is_read_without_a_defect(path):
+    trace = read_capture(path.read_bytes())
+    assert trace.calls
+    assert trace.segments or not trace.frames
+    assert not [defect for defect in trace.defects if "record" in defect]
 
 
 def test_an_empty_trace_comes_back_equal():
@@ -162,6 +203,16 @@ def test_tshark_lists_calls_between_the_packets(tmp_path):
     ]
     assert listed[6][0] == "<... connect resumed> = -1 ECONNREFUSED (Connection refused)"
     assert listed[1] == [refused, "4711", "111", "", "31"]
+
+
+def test_tshark_tells_what_the_kernel_said_from_the_calls(tmp_path):
+    listed = rows(
+        run_bytes(refused_connect()),
+        tmp_path,
+        "systemd_journal.transport",
+        "systemd_journal.message",
+    )
+    assert [row[1].split(" ")[0] for row in listed if row[0]] == ["tcp:tcp_send_reset"]
 
 
 def test_tshark_shows_times_comments_and_no_record_as_malformed(tmp_path):
