@@ -18,6 +18,7 @@ PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 CAP_NET_ADMIN = 12
@@ -59,6 +60,22 @@ def set_capabilities(kept: frozenset[int]) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)(words[0], words[0], 0, words[1], words[1], 0)
     _check(_libc.capset(header, data))
+
+
+def keep_over_exec(capability: int) -> None:
+    """Let a program that this process becomes keep ``capability``: of a user namespace's powers,
+    execve() leaves an ordinary user only the ambient ones (capabilities(7)).
+
+    Raises OSError if it is not permitted now.
+    """
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, data))
+    data[3 * (capability // 32) + 2] |= 1 << (capability % 32)  # inheritable
+    _check(_libc.capset(header, data))
+    none = ctypes.c_ulong(0)
+    raised = ctypes.c_ulong(capability)
+    _check(_libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(PR_CAP_AMBIENT_RAISE), raised, none, none))
 
 
 def last_capability() -> int:
