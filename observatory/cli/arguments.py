@@ -56,6 +56,8 @@ examples:
 REPORT_EPILOG = """\
 examples:
   observatory report run.pcapng --format markdown > run.md
+  observatory report run.pcapng --format svg -o ladder.svg
+  observatory report run.pcapng --format csv --rows segments | head
   observatory report run.pcapng --format pcapng -o annotated.pcapng
   observatory report run.pcapng --format pcap | tcpdump -r -
 """
@@ -156,9 +158,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_only(the_report)
     the_report.add_argument(
         "--format",
-        choices=["text", "json", "markdown", "pcapng", "pcap"],
+        choices=["text", "json", "markdown", "svg", "png", "mermaid", "csv", "pcapng", "pcap"],
         default="text",
-        help="pcapng: annotated anew; pcap: the packets alone (default: text)",
+        help="svg, png, mermaid: the ladder as a picture; csv: a table; pcapng: annotated anew; "
+        "pcap: the packets alone (default: text)",
+    )
+    the_report.add_argument(
+        "--rows", choices=["calls", "segments"], help="of a csv (default: calls)"
     )
     the_report.add_argument("-o", "--output", metavar="FILE", help="(default: stdout)")
     the_report.add_argument(

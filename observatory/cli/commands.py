@@ -58,7 +58,7 @@ def _entry(behaviour: Behaviour) -> dict[str, object]:
 
 def analyze_file(parsed: argparse.Namespace) -> int:
     parsed.format = "json" if parsed.json else "text"
-    parsed.output = None
+    parsed.output = parsed.rows = None
     return report(parsed)
 
 
@@ -75,10 +75,11 @@ def report(parsed: argparse.Namespace) -> int:
     analysis = analyze(trace)
     if parsed.only is not None:
         analysis = tracing.only(analysis, parsed.only)
+    form = f"{parsed.rows or 'calls'}-csv" if parsed.format == "csv" else parsed.format
     if parsed.output is None:
-        formats.to_stdout(analysis, parsed.format, display(sys.stdout, parsed.full))
+        formats.to_stdout(analysis, form, display(sys.stdout, parsed.full))
     else:
-        formats.to_file(analysis, parsed.format, Path(parsed.output), parsed.full)
+        formats.to_file(analysis, form, Path(parsed.output), parsed.full)
     gc.freeze()  # nor is it searched as the interpreter ends
     return 0
 

@@ -70,9 +70,47 @@ def _pcap(analysis: Analysis) -> Iterator[bytes]:
     return chunks
 
 
+def _mermaid(analysis: Analysis, display: Display) -> str:
+    from observatory.reports.mermaid import render
+
+    return render(analysis)
+
+
+def _svg(analysis: Analysis, display: Display) -> str:
+    from observatory.reports.svg import render
+
+    return render(analysis)
+
+
+def _png(analysis: Analysis) -> Iterator[bytes]:
+    from observatory.reports.svg import png, render
+
+    yield png(render(analysis, plain=True))
+
+
+def _calls_csv(analysis: Analysis, display: Display) -> str:
+    from observatory.reports.tables import calls_csv
+
+    return calls_csv(analysis)
+
+
+def _segments_csv(analysis: Analysis, display: Display) -> str:
+    from observatory.reports.tables import segments_csv
+
+    return segments_csv(analysis)
+
+
 TEXT: Mapping[str, Callable[[Analysis, Display], str]] = {
     "text": text,
     "json": _json,
     "markdown": _markdown,
+    "mermaid": _mermaid,
+    "svg": _svg,
+    "calls-csv": _calls_csv,
+    "segments-csv": _segments_csv,
 }
-BINARY: Mapping[str, Callable[[Analysis], Iterator[bytes]]] = {"pcapng": _pcapng, "pcap": _pcap}
+BINARY: Mapping[str, Callable[[Analysis], Iterator[bytes]]] = {
+    "png": _png,
+    "pcapng": _pcapng,
+    "pcap": _pcap,
+}

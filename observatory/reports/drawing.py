@@ -212,9 +212,9 @@ def _draw_row(ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row) -
     if isinstance(row, SegmentRow):
         more = _draw_segment(canvas, look, grid, row)
     elif isinstance(row, CallRow):
-        more = _draw_beside(canvas, look, grid, row.lane, _call_id(row), *_call_words(row))
+        more = _draw_beside(canvas, look, grid, row.lane, call_id(row), *call_words(row))
     else:
-        more = _draw_beside(canvas, look, grid, row.lane, "", _end_words(row.process), "error")
+        more = _draw_beside(canvas, look, grid, row.lane, "", end_words(row.process), "error")
     time = _time(ladder, row)
     canvas.write(_time_cells(ladder) - len(time), time, "dim")
     yield canvas.render(look)
@@ -225,11 +225,11 @@ def _draw_row(ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row) -
         yield below.render(look)
 
 
-def _call_id(row: CallRow) -> str:
+def call_id(row: CallRow) -> str:
     return f"c{row.call.call.id}"
 
 
-def _call_words(row: CallRow) -> tuple[str, str]:
+def call_words(row: CallRow) -> tuple[str, str]:
     """The text of a call's row, and its style."""
     call = row.call.call
     style = "error" if call.failed else "call"
@@ -242,7 +242,7 @@ def _call_words(row: CallRow) -> tuple[str, str]:
     return f"{arguments_text(call)} …", "call"
 
 
-def _end_words(process: Process) -> str:
+def end_words(process: Process) -> str:
     if process.signal is not None:
         return f"✗ killed by {process.signal}"
     return f"✗ ended with status {process.status}"
@@ -349,10 +349,10 @@ def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
             words = segment_label(row.segment).whole + (" ✗" if row.unanswered else "")
             style = segment_style(row.segment, row.unanswered)
         elif isinstance(row, EndRow):
-            who, words, style = names[row.lane], _end_words(row.process), "error"
+            who, words, style = names[row.lane], end_words(row.process), "error"
         else:
-            words, style = _call_words(row)
-            who, words = names[row.lane], f"{_call_id(row)} {words}"
+            words, style = call_words(row)
+            who, words = names[row.lane], f"{call_id(row)} {words}"
         head = f"{time}  {who}  "
         lines = wrap(look.text(words), look.width, head, " " * (time_cells + 4))
         yield look.paint(head, "dim") + look.paint(lines[0][len(head) :], style)
