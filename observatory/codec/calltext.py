@@ -162,6 +162,13 @@ def _peer(call: Call) -> str:
     return "" if call.peer is None else printable(str(call.peer))
 
 
+def _accepted(call: Call) -> str:
+    """The peer, and the length of its address where the program had given less or more room."""
+    length = call.args.get("address_length")
+    parts = [_peer(call), "" if length is None else f"address of {_plain(length)} bytes"]
+    return ", ".join(filter(None, parts))
+
+
 def _address(call: Call) -> str:
     address = call.args.get("address")
     return "" if address is None else _plain(address)
@@ -232,7 +239,7 @@ def _with_descriptor_at(place: int | None, spelling: Spelling) -> Spelling:
     return replace(spelling, descriptor_at=place)
 
 
-ACCEPT = _spelling("flags", detail=_peer)
+ACCEPT = _spelling("sockaddr", "room", "flags", room=_pointed, detail=_accepted)
 SEND = _spelling("length", "flags", "address")
 RECEIVE = _spelling("length", "flags", detail=_received)
 MESSAGES = _spelling("lengths", "flags", detail=_taken)

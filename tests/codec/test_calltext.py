@@ -38,6 +38,14 @@ EXAMPLES = [
         "accept4(3, SOCK_CLOEXEC) = 5 (unix:)",
     ),
     (
+        call("accept4", 3, 5, None, PEER, flags="SOCK_CLOEXEC", sockaddr="NULL"),
+        "accept4(3, NULL, SOCK_CLOEXEC) = 5 (127.0.0.1:40000)",
+    ),
+    (
+        call("accept4", 3, 5, None, PEER, flags="SOCK_CLOEXEC", room=4, address_length=16),
+        "accept4(3, [4], SOCK_CLOEXEC) = 5 (127.0.0.1:40000, address of 16 bytes)",
+    ),
+    (
         call("setsockopt", 4, level="SOL_SOCKET", option="SO_LINGER", value=(1, 0)),
         "setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}) = 0",
     ),

@@ -35,6 +35,25 @@ def listener(make):
     return sock
 
 
+@pytest.mark.parametrize(
+    ("room", "args"),
+    [
+        (None, {"flags": "SOCK_CLOEXEC", "sockaddr": "NULL"}),
+        (4, {"flags": "SOCK_CLOEXEC", "room": 4, "address_length": 16}),
+        (100, {"flags": "SOCK_CLOEXEC", "room": 100, "address_length": 16}),
+    ],
+)
+def test_room_for_an_address_is_the_callers_to_give(recorder, make, listener, room, args):
+    client = make()
+    client.connect(listener.getsockname())
+    with listener.accept_with_room(room) as connection:
+        assert connection.getpeername() == client.getsockname()
+    call = recorder.last("accept4")
+    assert call.args == args
+    assert call.result == recorder.last("close").fd
+    assert call.peer == recorder.last("connect").local
+
+
 def test_an_exchange_journals_what_was_asked(recorder, make, listener):
     client = make()
     client.connect(listener.getsockname())
