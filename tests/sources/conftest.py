@@ -12,8 +12,9 @@ from tests.sources.journals import Recorder
 
 
 class PrivateLoopback:
-    def __init__(self, requests):
+    def __init__(self, requests, pid):
         self._requests = requests
+        self.pid = pid
 
     def packet_socket(self):
         self._requests.send(json.dumps(("open", {})).encode())
@@ -41,7 +42,7 @@ def loopback():
             _out, errors = process.communicate()
             pytest.skip(f"no private network namespace here: {errors.decode()[-200:]}")
         try:
-            yield PrivateLoopback(ours)
+            yield PrivateLoopback(ours, process.pid)
         finally:
             ours.close()
             process.communicate()
