@@ -116,13 +116,16 @@ def observe(
     from observatory.lab.stage import open_stage
     from observatory.scenarios.catalogue import find
     from observatory.sources.capture import Capture
+    from observatory.sources.counters import CounterTable
     from observatory.sources.ring import LARGEST_FRAME, link_of, open_packet_socket
     from observatory.sources.sockets import SocketTable
 
     opener = partial(open_packet_socket, interface)
     with ExitStack() as stack:
         stage = stack.enter_context(open_stage(find(name), private=not host, opener=opener))
-        table = stack.enter_context(SocketTable("self" if host else stage.pid or "self"))
+        network = "self" if host else stage.pid or "self"
+        table = stack.enter_context(SocketTable(network))
+        counters = stack.enter_context(CounterTable(network, exact=not host))
         packet_socket = socket.socket(fileno=stage.capture_fd)
         link = link_of(packet_socket)
         capture = stack.enter_context(Capture(packet_socket))
@@ -142,6 +145,7 @@ def observe(
         except (ObservatoryError, KeyboardInterrupt) as error:
             failure = error
         trace = _trace(before, capture, outcome, ports)
+        trace = replace(trace, counters=counters.changes())
         analysis = conclude(trace, writer)
     where = None if writer is None else writer.path
     if failure is not None:

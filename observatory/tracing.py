@@ -84,6 +84,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
     from observatory.lab.attending import HeldSignals, attend
     from observatory.lab.watch import open_watch
     from observatory.sources import strace
+    from observatory.sources.counters import CounterTable
     from observatory.sources.ring import LARGEST_FRAME, link_of
     from observatory.sources.sockets import SocketTable
 
@@ -93,6 +94,8 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         held = stack.enter_context(HeldSignals())
         watch = stack.enter_context(open_watch(_programs(request), _opener(request)))
         table = stack.enter_context(SocketTable(watch.pid or "self"))
+        counters = CounterTable(watch.pid or "self", exact=request.private)
+        stack.enter_context(counters)
         sockets = [stack.enter_context(socket.socket(fileno=fd)) for fd in watch.capture_fds]
         links = [link_of(sock) for sock in sockets]
         captures = [stack.enter_context(capture) for capture in _captures(sockets)]
@@ -116,7 +119,8 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         held.release()
         for capture in captures:
             capture.stop(settled=partial(sources.settled, table))
-        analysis = conclude(sources.trace(remarks, ended_ns), writer)
+        observed = replace(sources.trace(remarks, ended_ns), counters=counters.changes())
+        analysis = conclude(observed, writer)
     return Traced(analysis, None if writer is None else writer.path, status)
 
 

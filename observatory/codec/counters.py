@@ -16,9 +16,10 @@ from observatory.model import Counter
 _SETTINGS = frozenset({"Ip.Forwarding", "Ip.DefaultTTL"})
 _SETTINGS |= {f"Tcp.{name}" for name in ("RtoAlgorithm", "RtoMin", "RtoMax", "MaxConn")}
 
-# Of sockstat's numbers those of the network namespace itself; the others are the whole machine's
+# Of sockstat's numbers those of the network namespace's own TCP and UDP sockets; the others are the
+# whole machine's, or count the sockets of whoever observes
 # (sockstat_seq_show in net/ipv4/proc.c).
-_OWN = frozenset({"used", "inuse", "tw"})
+_OWN = frozenset({"inuse", "tw"})
 
 _SIX = re.compile(r"(Ip6|Icmp6|Udp6|UdpLite6)(\w+)")
 
