@@ -28,16 +28,27 @@ class CauseKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Verdict(StrEnum):
+    """What the kernel's own events say of a conclusion. ``silent``: it was asked, and nothing it
+    said speaks of this one."""
+
+    AGREED = "agreed"
+    CONTRADICTED = "contradicted"
+    SILENT = "silent"
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a segment was sent. ``call`` is the API call it goes back to, ``segment`` the segment
-    it answers or repeats; ``reason`` a short phrase."""
+    it answers or repeats; ``reason`` a short phrase. ``mechanism`` names how a RST came about: a
+    row of the evidence table (docs/kernel-evidence.md), empty for other segments."""
 
     kind: CauseKind
     reason: str
     confidence: Confidence
     call: int | None = None
     segment: int | None = None
+    mechanism: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,45 @@ class Evidence:
     segments: tuple[int, ...] = ()
     calls: tuple[int, ...] = ()
     kernel: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What the kernel said of one conclusion. ``row`` names the row of the evidence table that
+    says what it should have said, ``said`` is that in a phrase (``RST sent, reason NO_SOCKET``;
+    empty where it was silent), ``events`` are the ids of the events."""
+
+    verdict: Verdict
+    row: str
+    said: str = ""
+    events: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A conclusion of ours that the kernel contradicts: what we say, what it says, and the ids of
+    both sides' evidence. ``subject`` is what it is about (``RST #4``, ``connection 1, client``)."""
+
+    subject: str
+    ours: str
+    kernels: str
+    segments: tuple[int, ...] = ()
+    calls: tuple[int, ...] = ()
+    connections: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEvent:
+    """A kernel event and what it speaks of: a connection, which of its ends (``client``,
+    ``server``, empty if not known), and the segment. ``during`` is the call that its thread was in
+    at that moment: not the cause of it, on loopback often a call of the other side."""
+
+    event: int
+    connection: int | None = None
+    end: str = ""
+    segment: int | None = None
+    during: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +115,8 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCall:
-    """A call with the segments it sent, those sent again for it, and those that completed it."""
+    """A call with the segments it sent, those sent again for it, and those that completed it.
+    ``kernel`` is None where the kernel was not asked, or has no event for such a call."""
 
     call: Call
     socket: int | None
@@ -74,6 +125,7 @@ class ExplainedCall:
     retransmitted: tuple[int, ...]
     completed_by: tuple[int, ...]
     explanation: Explanation
+    kernel: Testimony | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +135,10 @@ class AttributedSegment:
     ``relative_seq`` and ``relative_ack`` count from the ISN (SYN is 0), None when not TCP.
     ``src_pid`` and ``dst_pid`` are the processes whose sockets sent and received it, where known.
     ``quotes`` is the id of the segment that an ICMP error quotes; ``carries`` are all calls whose
-    SYN, bytes or FIN the segment carries, of which ``cause.call`` is the first.
+    SYN, bytes or FIN the segment carries, of which ``cause.call`` is the first. ``kernel`` is what
+    the kernel said of its cause, None where it was not asked or has no event for such a segment;
+    ``kernel_reason`` is the reason it gave for a RST (``NO_SOCKET``) or for dropping the segment.
+    ``fate`` says what became of a SYN without an answer.
     """
 
     segment: Segment
@@ -97,6 +152,9 @@ class AttributedSegment:
     dst_pid: int | None = None
     quotes: int | None = None
     carries: tuple[int, ...] = ()
+    kernel: Testimony | None = None
+    kernel_reason: str = ""
+    fate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +162,10 @@ class Connection:
     """One incarnation of a four-tuple.
 
     ``opened`` and ``closed`` are phrases (``active open by connect() #4``, ``orderly``,
-    ``aborted by server``). ``client_states`` and ``server_states`` are RFC 9293's names in order.
+    ``aborted by server``). ``client_states`` and ``server_states`` are RFC 9293's names in order,
+    as segments and calls show them; ``client_kernel`` and ``server_kernel`` those that the kernel
+    said its sockets went through, empty where it said nothing. ``peculiarities`` say why the two
+    need not be the same word for word.
     """
 
     id: int
@@ -120,12 +181,16 @@ class Connection:
     server_bytes: int = 0
     retransmissions: int = 0
     complete: str = ""
+    client_kernel: tuple[str, ...] = ()
+    server_kernel: tuple[str, ...] = ()
+    peculiarities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Socket:
     """The life of one API object: made by ``created_by``, gone with ``closed_by``, the call
-    that gave up its last descriptor (close, exit, exec, dup2)."""
+    that gave up its last descriptor (close, exit, exec, dup2). ``kernel`` are the states that the
+    kernel said a listening socket went through."""
 
     id: int
     family: str
@@ -135,11 +200,13 @@ class Socket:
     local: Address | None
     peer: Address | None
     pids: tuple[int, ...]
+    kernel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of the trace is explained."""
+    """How much of the trace is explained. ``agreed``, ``contradicted`` and ``silent`` count the
+    conclusions that the kernel was asked about (0 where it was not)."""
 
     calls: int
     calls_explained: int
@@ -147,11 +214,15 @@ class Coverage:
     segments_attributed: int
     uncertain: int
     dropped: int
+    agreed: int = 0
+    contradicted: int = 0
+    silent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The whole conclusion over a trace, which it never edits."""
+    """The whole conclusion over a trace, which it never edits. ``kernel`` places each of the
+    trace's kernel events, ``differences`` are where the kernel contradicts us."""
 
     trace: Trace
     calls: tuple[ExplainedCall, ...]
@@ -160,3 +231,5 @@ class Analysis:
     sockets: tuple[Socket, ...]
     coverage: Coverage
     notes: tuple[str, ...] = field(default=())
+    kernel: tuple[PlacedEvent, ...] = ()
+    differences: tuple[Difference, ...] = ()
