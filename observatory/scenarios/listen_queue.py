@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from select import POLLOUT
-from socket import IPPROTO_TCP, TCP_DEFER_ACCEPT
+from socket import IPPROTO_TCP, SOCK_NONBLOCK, SOCK_STREAM, TCP_DEFER_ACCEPT
 from typing import TYPE_CHECKING
 
 from observatory.scenarios.catalogue import behaviour
@@ -24,20 +24,22 @@ if TYPE_CHECKING:
 
 HANDSHAKE = (sent("SYN", "connect", "client"), answered("SYN-ACK"), answered("ACK"))
 NO_ANSWER_S = 0.25  # a handshake on loopback takes a thousandth of it
+BACKLOGS = range(9)
+MANY = 32  # who finds room for so many beyond any backlog here would find it for ever
 
 
 @behaviour(
     "listen-backlog-sweep",
     section="4.5",
-    title="How many connections a backlog of 0 to 4 holds",
+    title="How many connections a backlog of 0 to 8 holds",
     summary="With no accept() the backlog n lets n+1 clients connect on Linux; the next one's SYN "
     "is dropped.",
     expects=Expectations(
         calls={
-            "server": "listen ok, close ok, " * 5,
+            "server": "listen ok, close ok, " * len(BACKLOGS),
             "client": ", ".join(
                 "connect EINPROGRESS, poll ok, " * (n + 2) + "close ok, " * (n + 2)
-                for n in range(5)
+                for n in BACKLOGS
             ),
         },
         causes=(*HANDSHAKE, sent("RST", "close", "server")),
@@ -55,17 +57,17 @@ def listen_backlog_sweep(stage: Stage) -> None:
     """
 
     def server(actor: Actor) -> None:
-        for backlog in range(5):
+        for backlog in BACKLOGS:
             listener = listening(actor, backlog, name=f"port {backlog}")
             actor.ask(f"full {backlog}")
             listener.close()
             actor.tell(f"closed {backlog}")
 
     def client(actor: Actor) -> None:
-        for backlog in range(5):
+        for backlog in BACKLOGS:
             address = (LOOPBACK, actor.ask(f"port {backlog}"))
             connections = []
-            while sock := attempt(actor, address):
+            while len(connections) < MANY and (sock := attempt(actor, address)):
                 connections.append(sock)
             actor.tell(f"full {backlog}")
             actor.ask(f"closed {backlog}")
@@ -73,8 +75,7 @@ def listen_backlog_sweep(stage: Stage) -> None:
                 sock.close()
 
     def attempt(actor: Actor, address: tuple[str, int]) -> InstrumentedSocket | None:
-        sock = actor.socket()
-        sock.setblocking(False)
+        sock = actor.socket(type=SOCK_STREAM | SOCK_NONBLOCK)
         sock.connect_ex(address)
         if actor.poll([(sock, POLLOUT)], NO_ANSWER_S):
             return sock

@@ -13,6 +13,7 @@ from observatory.scenarios.parts import LOOPBACK, listening
 if TYPE_CHECKING:
     from observatory.lab.actor import Actor
     from observatory.lab.stage import Stage
+    from observatory.sources.instrumented import InstrumentedSocket
 
 
 @behaviour(
@@ -98,3 +99,45 @@ def getpeername_not_connected(stage: Stage) -> None:
         sock.close()
 
     stage.play(client=client, server=server)
+
+
+@behaviour(
+    "getsockname-errors",
+    section="4.10",
+    title="getsockname() and getpeername() of what is no socket",
+    summary="Both return -1: EBADF for a number that names nothing, ENOTSOCK for a file.",
+    expects=Expectations(
+        calls={
+            "program": "socket ok, bind ok, getsockname ok, getpeername ENOTCONN, close ok, "
+            "getsockname EBADF, getpeername EBADF, getsockname ENOTSOCK, getpeername ENOTSOCK",
+        },
+        absent=("any",),
+    ),
+)
+def getsockname_errors(stage: Stage) -> None:
+    """Like every call of the socket API they return 0 or -1, and errno then says why. A socket
+    always has a local name, if only 0.0.0.0 port 0, so getsockname() fails only where there is no
+    socket: the descriptor is closed (EBADF), or its number was given to a file meanwhile
+    (ENOTSOCK). getpeername() has one reason more, no peer: ENOTCONN.
+    """
+
+    def program(actor: Actor) -> None:
+        sock = actor.socket()
+        sock.bind((LOOPBACK, 0))
+        sock.getsockname()
+        stale = actor.adopt(sock.fileno())
+        with suppress(OSError):
+            sock.getpeername()
+        sock.close()
+        ask_both(stale)
+        with (actor.folder / "file").open("w"):  # which is given the lowest number that is free
+            ask_both(stale)
+            stale.detach()
+
+    def ask_both(sock: InstrumentedSocket) -> None:
+        with suppress(OSError):
+            sock.getsockname()
+        with suppress(OSError):
+            sock.getpeername()
+
+    stage.play(program=program)

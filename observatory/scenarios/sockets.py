@@ -7,11 +7,16 @@ from socket import (
     AF_INET,
     AF_INET6,
     AF_UNIX,
+    IPPROTO_TCP,
     IPPROTO_UDP,
+    SO_DOMAIN,
+    SO_PROTOCOL,
+    SO_TYPE,
     SOCK_DGRAM,
     SOCK_RAW,
     SOCK_SEQPACKET,
     SOCK_STREAM,
+    SOL_SOCKET,
 )
 from typing import TYPE_CHECKING
 
@@ -21,12 +26,18 @@ from observatory.scenarios.expectations import Expectations
 if TYPE_CHECKING:
     from observatory.lab.actor import Actor
     from observatory.lab.stage import Stage
+    from observatory.sources.instrumented import InstrumentedSocket
 
 NO_FAMILY = 99
 NO_TYPE = 11
 
 POSSIBLE = tuple(
     (family, kind) for family in (AF_INET, AF_INET6, AF_UNIX) for kind in (SOCK_STREAM, SOCK_DGRAM)
+)
+BY_NAME = tuple(
+    (family, kind, protocol)
+    for family in (AF_INET, AF_INET6)
+    for kind, protocol in ((SOCK_STREAM, IPPROTO_TCP), (SOCK_DGRAM, IPPROTO_UDP))
 )
 IMPOSSIBLE = (
     (NO_FAMILY, SOCK_STREAM, 0),  # no such family
@@ -75,5 +86,52 @@ def socket_families(stage: Stage) -> None:
         for combination in IMPOSSIBLE:
             with suppress(OSError):
                 actor.socket(*combination)
+
+    stage.play(program=program)
+
+
+@behaviour(
+    "socket-default-protocol",
+    section="4.2",
+    title="socket() with protocol 0",
+    summary="The kernel chooses the protocol: SO_PROTOCOL says TCP for a stream and UDP for "
+    "datagrams, as if they had been asked for by name.",
+    expects=Expectations(
+        calls={
+            "program": "socket ok, getsockopt ok, getsockopt ok, getsockopt ok, bind ok, "
+            "getsockname ok, close ok, "
+            * len(POSSIBLE)
+            + "socket ok, getsockopt ok, getsockopt ok, getsockopt ok, close ok, " * len(BY_NAME),
+        },
+        absent=("any",),
+    ),
+)
+def socket_default_protocol(stage: Stage) -> None:
+    """socket(2): "Normally only a single protocol exists to support a particular socket type
+    within a given protocol family, in which case protocol can be specified as 0". What the kernel
+    made of it, SO_DOMAIN, SO_TYPE and SO_PROTOCOL tell (socket(7)): 6 is TCP, 17 is UDP, and a
+    Unix socket has no protocol, 0.
+
+    The headers have two sets of names, PF_ for socket()'s first argument, AF_ for what stands in
+    addresses, "this may change" (UNP 4.2). SO_DOMAIN and the bound address show that to the
+    kernel both are one number.
+    """
+
+    def ask(sock: InstrumentedSocket) -> None:
+        for option in (SO_DOMAIN, SO_TYPE, SO_PROTOCOL):
+            sock.getsockopt(SOL_SOCKET, option)
+
+    def program(actor: Actor) -> None:
+        names = {AF_INET: ("127.0.0.1", 0), AF_INET6: ("::1", 0)}
+        for family, kind in POSSIBLE:
+            sock = actor.socket(family, kind)
+            ask(sock)
+            sock.bind(names.get(family, str(actor.folder / f"socket.{kind}")))
+            sock.getsockname()
+            sock.close()
+        for combination in BY_NAME:
+            sock = actor.socket(*combination)
+            ask(sock)
+            sock.close()
 
     stage.play(program=program)
