@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from observatory import __version__
-from observatory.cli import commands, running, tracing
+from observatory.cli import commands, comparing, running, tracing
 from observatory.cli.completion import SHELLS
 
 DESCRIPTION = "Shows what every socket call does on the wire, and why it returned what it returned."
@@ -23,7 +23,7 @@ examples:
   observatory check captures/*.pcapng     does tshark agree?
 
 exit status:
-  0 done    1 check found disagreements, or something is missing for doctor
+  0 done    1 check or diff found differences, or something is missing for doctor
   2 usage   3 no permission   4 capture failed   5 bad file   6 the behaviour did not run
   7 a program or kernel feature is missing   8 could not write   130 interrupted
   trace: that of the command
@@ -172,6 +172,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     _add_full(the_report)
+
+    the_diff = command("diff", comparing.diff, comparing.SUMMARY, comparing.EPILOG)
+    comparing.add_arguments(the_diff)
 
     the_check = command("check", commands.check, "compare with what tshark says", CHECK_EPILOG)
     the_check.add_argument("files", nargs="+", metavar="FILE", help="a pcapng or pcap file")

@@ -83,11 +83,14 @@ class Sheet:
     times: float
 
 
-def render(analysis: Analysis, *, title: str | None = None, plain: bool = False) -> str:
+def render(
+    analysis: Analysis, *, title: str | None = None, plain: bool = False, name: str = "ladder"
+) -> str:
     """The ladder of ``analysis`` as one SVG document, with a newline at its end.
 
     ``title`` stands above it (default: the behaviour or command). ``plain`` writes the light
-    colours out, for renderers that know no custom properties.
+    colours out, for renderers that know no custom properties. ``name`` begins the ids in it,
+    which must be its own where several stand in one page.
     """
     run = analysis.trace.run
     words = printable(title if title is not None else run.scenario or run.command or "capture")
@@ -98,7 +101,7 @@ def render(analysis: Analysis, *, title: str | None = None, plain: bool = False)
         style = "\n".join(line for line in style.splitlines()[4:])
         for name, colour in LIGHT.items():
             style = style.replace(f"var(--{name})", colour)
-    return "\n".join(_document(drawn, sheet, words, style)) + "\n"
+    return "\n".join(_document(drawn, sheet, words, style, name)) + "\n"
 
 
 def png(svg: str, zoom: float = 2.0) -> bytes:
@@ -178,15 +181,16 @@ def _time(drawn: Ladder, row: Row) -> str:
 # --- The drawing --------------------------------------------------------------------------------
 
 
-def _document(drawn: Ladder, sheet: Sheet, title: str, style: str) -> Iterator[str]:
+def _document(drawn: Ladder, sheet: Sheet, title: str, style: str, name: str) -> Iterator[str]:
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width:g} {sheet.height}" '
-        f'width="{sheet.width:g}" height="{sheet.height}" role="img" aria-labelledby="title">'
+        f'width="{sheet.width:g}" height="{sheet.height}" role="img" '
+        f'aria-labelledby="{name}-title">'
     )
-    yield f'<title id="title">{escape(title)}</title>'
+    yield f'<title id="{name}-title">{escape(title)}</title>'
     yield f"<style>{style}</style>"
     yield (
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
+        f'<defs><marker id="{name}-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
         'markerHeight="8" markerUnits="userSpaceOnUse" orient="auto-start-reverse">'
         '<path d="M0 0.5 L7.5 4 L0 7.5 z" fill="context-stroke" stroke="none"/></marker></defs>'
     )
@@ -203,7 +207,7 @@ def _document(drawn: Ladder, sheet: Sheet, title: str, style: str) -> Iterator[s
             )
         before = row.time_ns
         yield _text(sheet.times, y + 4, _time(drawn, row), "time", anchor="end")
-        yield from _row(row, sheet, y)
+        yield from _row(row, sheet, y, f"url(#{name}-head)")
     yield "</svg>"
 
 
@@ -252,9 +256,9 @@ def _bar(x: float, top: int, bottom: int) -> str:
     return f'<rect class="bar" x="{x - 4:g}" y="{top}" width="8" height="{bottom - top}" rx="2"/>'
 
 
-def _row(row: Row, sheet: Sheet, y: int) -> Iterator[str]:
+def _row(row: Row, sheet: Sheet, y: int, head: str) -> Iterator[str]:
     if isinstance(row, SegmentRow):
-        yield from _segment(row, sheet, y)
+        yield from _segment(row, sheet, y, head)
         return
     x = sheet.lanes[row.lane] + 10
     if isinstance(row, EndRow):
@@ -270,7 +274,7 @@ def _row(row: Row, sheet: Sheet, y: int) -> Iterator[str]:
     )
 
 
-def _segment(row: SegmentRow, sheet: Sheet, y: int) -> Iterator[str]:
+def _segment(row: SegmentRow, sheet: Sheet, y: int, head: str) -> Iterator[str]:
     label = segment_label(row.segment)
     style = segment_style(row.segment, row.unanswered)
     repeated = " repeated" if row.segment.retransmission else ""
@@ -279,7 +283,7 @@ def _segment(row: SegmentRow, sheet: Sheet, y: int) -> Iterator[str]:
     if row.source == row.target:
         yield (
             f'<path class="arrow{repeated}" d="M{start + 4:g} {y - 5} c22 0 22 10 2 10" '
-            'marker-end="url(#head)"/>'
+            f'marker-end="{head}"/>'
         )
         yield _text(start + 28, y + 4, label.whole, "halo")
     else:
@@ -289,10 +293,10 @@ def _segment(row: SegmentRow, sheet: Sheet, y: int) -> Iterator[str]:
         if row.unanswered:
             last = end - 14 * way
             yield from _cross(last, bottom)
-        head = "" if row.unanswered else ' marker-end="url(#head)"'
+        end_mark = "" if row.unanswered else f' marker-end="{head}"'
         yield (
             f'<line class="arrow{repeated}" x1="{first:g}" y1="{top}" x2="{last:g}" '
-            f'y2="{bottom}"{head}/>'
+            f'y2="{bottom}"{end_mark}/>'
         )
         yield _text((start + end) / 2, y - 2, label.whole, "halo", anchor="middle")
     yield "</g>"
