@@ -139,7 +139,7 @@ def _ipv6(frame: Frame, data: bytes, start: int, number: int) -> Segment | Skipp
     on_wire = frame.original_length - start
     # 0: a jumbogram (RFC 2675) or a large segment that was never cut for the wire (BIG TCP).
     length = payload + 40 if 0 < payload < on_wire - 40 else on_wire
-    protocol, offset, later_fragment = _behind_extensions(data, start + 40, protocol)
+    protocol, offset, later_fragment = behind_extensions(data, start + 40, protocol)
     transport = TRANSPORTS.get(protocol)
     if transport is None or protocol == 1:
         return Skipped.OTHER
@@ -149,7 +149,7 @@ def _ipv6(frame: Frame, data: bytes, start: int, number: int) -> Segment | Skipp
     return transport(frame, data, offset, start + length, addresses, number)
 
 
-def _behind_extensions(data: bytes, offset: int, protocol: int) -> tuple[int, int, bool]:
+def behind_extensions(data: bytes, offset: int, protocol: int) -> tuple[int, int, bool]:
     """The transport protocol, where it starts, and whether this is not the first fragment."""
     while True:
         if protocol == FRAGMENT_HEADER:
@@ -259,7 +259,7 @@ def _quoting(kind: int, code: int, data: bytes, start: int, version4: bool) -> I
             unreadable = first >> 4 != 4 or first & 15 < 5 or bool(fragment & 0x1FFF)
         else:
             _, protocol = _ipv6_fixed(data, start)
-            protocol, offset, unreadable = _behind_extensions(data, start + 40, protocol)
+            protocol, offset, unreadable = behind_extensions(data, start + 40, protocol)
             addresses = data[start + 8 : start + 40]
             unreadable = unreadable or data[start] >> 4 != 6
         if unreadable or protocol not in QUOTED:

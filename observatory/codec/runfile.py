@@ -1,7 +1,7 @@
 """The run file: one pcapng with a run's packets, its calls between them, and all about the run.
 
 The layout is described field by field in docs/run-file.md. ``write_run`` writes a whole trace;
-``head``, ``enhanced_packet``, ``call_rows``, ``kernel_row`` and ``tail`` are its parts, for a
+``head``, ``call_rows``, ``kernel_row`` and ``tail`` are its parts, for a
 writer that appends what it observes. ``read_capture`` reads run files and every other capture.
 """
 
@@ -27,16 +27,15 @@ from observatory.codec.fields import (
     strings,
     whole,
 )
-from observatory.codec.headers import decode_all
 from observatory.codec.journal_export import encode_entry, parse_entry
 from observatory.codec.network import with_hosts
 from observatory.codec.packed import is_packed, read_contents, read_packed
+from observatory.codec.packet_rows import packet_rows
 from observatory.codec.pcapng import (
     COMMENT,
     LONGEST_OPTION,
     SECTION_APPLICATION,
     SECTION_OS,
-    enhanced_packet,
     interface_description,
     interface_statistics,
     journal_entry,
@@ -57,6 +56,7 @@ from observatory.codec.records import (
     run_record,
     witness_record,
 )
+from observatory.codec.sightings import decode_run
 from observatory.model.calls import Call, Process
 from observatory.model.trace import Counter as KernelCounter
 from observatory.model.trace import Interface, KernelEvent, RunHeader, Trace, Witness
@@ -92,7 +92,7 @@ def write_run(trace: Trace, comments: Mapping[int, Sequence[str]] | None = None)
     calls = sorted(_all_call_rows(trace, times), key=_time)
     kernel = sorted(((event.time_ns, kernel_row(event)) for event in trace.kernel), key=_time)
     # A call stands before the packets of the same nanosecond, as it may have sent them.
-    rows = merge(calls, kernel, _packet_rows(trace, comments or {}), key=_time)
+    rows = merge(calls, kernel, packet_rows(trace, comments or {}), key=_time)
     yield from (block for _, block in rows)
     yield tail(trace.interfaces, times[-1] if times else trace.run.started_ns or 0)
 
@@ -165,18 +165,6 @@ def kernel_row(event: KernelEvent) -> bytes:
         KERNEL_FIELD: dumps(kernel_record(event)),
     }
     return _row(event.time_ns, PRIORITY_KERNEL, fields)
-
-
-def _packet_rows(trace: Trace, comments: Mapping[int, Sequence[str]]) -> Iterator[Row]:
-    """Frames in time order; each segment is the next one whose frame comes by."""
-    segments = iter(trace.segments)
-    segment = next(segments, None)
-    for frame in sorted(trace.frames, key=lambda frame: frame.time_ns):
-        notes: Sequence[str] = ()
-        if segment is not None and (segment.frame is frame or segment.frame == frame):
-            notes = comments.get(segment.id, ())
-            segment = next(segments, None)
-        yield frame.time_ns, enhanced_packet(frame, notes)
 
 
 def _all_call_rows(trace: Trace, times: Sequence[int]) -> Iterator[Row]:
@@ -292,7 +280,7 @@ class _Reading:
         frames = sorted(contents.frames, key=lambda frame: frame.time_ns)
         run = self.run or RunHeader(segments_source="file")
         interfaces = with_hosts(contents.interfaces, run.topology)
-        segments, unread = decode_all(frames, interfaces)
+        segments, unread = decode_run(frames, interfaces, run.topology)
         calls = [self.calls[key] for key in sorted(self.calls)]
         kernel = [self.kernel[key] for key in sorted(self.kernel)]
         if len(contents.comments) > 1:  # files put one behind the other: each counts from 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from observatory.codec.pcap import write_pcap
 from observatory.codec.runfile import read_capture, write_run
+from observatory.codec.sightings import decode_run
 from observatory.errors import BadFile
 from observatory.model import (
     Call,
@@ -24,6 +25,7 @@ from observatory.model import (
     Topology,
     Trace,
 )
+from tests.codec.lab_packets import INTERFACES, ROUTED, THERE, Lab, packet
 from tests.packets import START_NS, ethernet, frame, ipv4, refused_connect, tcp
 
 CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
@@ -52,10 +54,12 @@ def test_a_run_in_the_lab_comes_back_equal():
         (Link((("client", "eth0"), ("server", "eth0")), "user-space relay"),),
         ("the server's port 9 is closed",),
     )
+    interfaces = (Interface("client:eth0", 1, 0, 4, 0, "client"),)
     trace = replace(
         trace,
         run=replace(trace.run, topology=lab),
-        interfaces=(Interface("client:eth0", 1, 0, 4, 0, "client"),),
+        interfaces=interfaces,
+        segments=decode_run(trace.frames, interfaces, lab)[0],
         processes=tuple(replace(each, host="client") for each in trace.processes),
     )
     assert read_capture(run_bytes(trace)) == trace
@@ -273,3 +277,30 @@ def test_a_call_stands_before_a_packet_of_the_same_nanosecond():
     call = Call(1, "send", 4711, 4711, 4, {"length": 1}, trace.frames[0].time_ns)
     data = run_bytes(replace(trace, calls=(call,)))
     assert data.index(b"MESSAGE=send") < data.index(trace.frames[0].data)
+
+
+def routed_trace():
+    """A SYN that was lost behind the router, and the one sent again."""
+    lab = Lab()
+    for at, places in ((0, (0, 1)), (1_000_000, (0, 1, 2, 3))):
+        for place in places:
+            number = 1 + bool(at)
+            lab.see(at + place, THERE[place], packet(tcp(), number=number, hops=place // 2))
+    frames = tuple(lab.in_order())
+    segments, _ = decode_run(frames, INTERFACES, ROUTED)
+    run = RunHeader("lab", segments_source="capture", topology=ROUTED)
+    return Trace(run, INTERFACES, segments=segments, frames=frames)
+
+
+def test_sightings_come_back_equal():
+    trace = routed_trace()
+    again = read_capture(run_bytes(trace, {1: ("#1 lost",), 2: ("#2 came", "completes")}))
+    assert again == trace
+    assert [len(segment.sightings) for segment in again.segments] == [2, 4]
+
+
+def test_each_frame_of_a_packet_has_its_comments_and_where_it_was_seen(tmp_path):
+    data = run_bytes(routed_trace(), {1: ("#1 lost",), 2: ("#2 came", "#2 completes c1")})
+    listed = rows(data, tmp_path, "frame.comment", "frame.interface_name")
+    assert listed[1] == ["#1 lost, seen at router:eth0", "router:eth0"]
+    assert listed[4] == ["#2 came, seen at router:eth1,#2 completes c1", "router:eth1"]
