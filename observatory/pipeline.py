@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from observatory import __version__
 from observatory.errors import ObservatoryError
 from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHeader, Segment, Trace
+from observatory.witnessing import witness_run
 
 if TYPE_CHECKING:
     from observatory.lab.stage import OpenStage, Outcome
@@ -105,13 +106,19 @@ def write_new(path: Path, chunks: Iterable[bytes]) -> Path:
 
 
 def observe(
-    name: str, *, path: Path | None = None, host: bool = False, interface: str = "lo"
+    name: str,
+    *,
+    path: Path | None = None,
+    host: bool = False,
+    interface: str = "lo",
+    kernel: bool = True,
 ) -> Observed:
     """Run one behaviour, and analyze what was observed; its run file goes to ``path``.
 
     If it fails on the way or is interrupted, what was observed until then is in the file all the
-    same, and the exception carries a note that says so. Raises UsageError, PermissionRefused,
-    CaptureError, ScenarioFailed, WriteFailed, KeyboardInterrupt.
+    same, and the exception carries a note that says so. With ``kernel`` its tracepoints are asked
+    too, where they are to be had. Raises UsageError, PermissionRefused, CaptureError,
+    ScenarioFailed, WriteFailed, KeyboardInterrupt.
     """
     from observatory.lab.stage import open_stage
     from observatory.scenarios.catalogue import find
@@ -129,6 +136,7 @@ def observe(
         packet_socket = socket.socket(fileno=stage.capture_fd)
         link = link_of(packet_socket)
         capture = stack.enter_context(Capture(packet_socket))
+        witnessing = stack.enter_context(witness_run(kernel))
         before = Trace(
             run=_header(name, host, interface, stage, capture),
             interfaces=(Interface(link.name, link.linktype, LARGEST_FRAME),),
@@ -145,7 +153,7 @@ def observe(
         except (ObservatoryError, KeyboardInterrupt) as error:
             failure = error
         trace = _trace(before, capture, outcome, ports)
-        trace = replace(trace, counters=counters.changes())
+        trace = witnessing.testify(replace(trace, counters=counters.changes()))
         analysis = conclude(trace, writer)
     where = None if writer is None else writer.path
     if failure is not None:

@@ -25,6 +25,7 @@ from observatory import __version__
 from observatory.errors import BadFile, UsageError
 from observatory.model import Analysis, Call, Frame, Interface, Process, RunHeader, Trace
 from observatory.pipeline import Growth, conclude, open_writer
+from observatory.witnessing import witness_run
 
 if TYPE_CHECKING:
     from observatory.codec.strace import StraceLog
@@ -43,7 +44,8 @@ class Request:
     ``command`` with ``helpers``, or the running process ``attach``. ``private``: in a network of
     its own; else ``interfaces``, all that are up if none is named. ``filter`` is a libpcap
     expression. ``seconds`` ends the observation. ``payload`` is how many bytes of each buffer
-    strace reads, ``stack`` whether call sites are noted, ``user`` whom the command is run as.
+    strace reads, ``stack`` whether call sites are noted, ``user`` whom the command is run as,
+    ``kernel`` whether the kernel's tracepoints are asked too.
     """
 
     command: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ class Request:
     payload: int = 0
     stack: bool = False
     user: str | None = None
+    kernel: bool = True
 
     def words(self) -> str:
         """The command as it is told in the report."""
@@ -99,6 +102,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         sockets = [stack.enter_context(socket.socket(fileno=fd)) for fd in watch.capture_fds]
         links = [link_of(sock) for sock in sockets]
         captures = [stack.enter_context(capture) for capture in _captures(sockets)]
+        witnessing = stack.enter_context(witness_run(request.kernel))
         before = Trace(
             run=_header(request, captures, watch),
             interfaces=tuple(Interface(li.name, li.linktype, LARGEST_FRAME) for li in links),
@@ -120,7 +124,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         for capture in captures:
             capture.stop(settled=partial(sources.settled, table))
         observed = replace(sources.trace(remarks, ended_ns), counters=counters.changes())
-        analysis = conclude(observed, writer)
+        analysis = conclude(witnessing.testify(observed), writer)
     return Traced(analysis, None if writer is None else writer.path, status)
 
 

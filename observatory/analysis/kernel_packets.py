@@ -1,0 +1,83 @@
+"""Which captured segment the kernel speaks of, when it gives a packet's address in memory.
+
+``net:net_dev_queue`` tells address, length and device of each packet as it is handed to the
+device, a few microseconds before it is captured there. A packet keeps its address until it is
+freed: over the loopback, or from one end of a veth pair to the other, to where it is dropped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from observatory.model import Interface, KernelEvent, Segment
+
+QUEUE = "net:net_dev_queue"
+LONGEST_WAY_NS = 1_000_000
+"""From the queue of a device without delay to the capture: some µs, more when threads change."""
+
+
+def segments_spoken_of(
+    events: Sequence[KernelEvent],
+    segments: Iterable[Segment],
+    interfaces: Sequence[Interface],
+    threads: frozenset[int],
+) -> Mapping[int, Segment]:
+    """By position in ``events`` (in order of time) the segment whose packet the event names."""
+    queued = _queued(events, segments, interfaces, threads)
+    spoken: dict[int, Segment] = {}
+    carrying: dict[object, Segment] = {}  # by address in memory
+    for position, event in enumerate(events):
+        packet = event.detail.get("packet")
+        if not packet:
+            continue
+        if event.event == QUEUE:
+            carrying.pop(packet, None)
+            if position in queued:
+                carrying[packet] = queued[position]
+        elif packet in carrying:
+            spoken[position] = carrying[packet]
+    return spoken
+
+
+def _queued(
+    events: Sequence[KernelEvent],
+    segments: Iterable[Segment],
+    interfaces: Sequence[Interface],
+    threads: frozenset[int],
+) -> dict[int, Segment]:
+    """By position of an event of the queue the segment that was queued then.
+
+    Of several packets of one length that were queued just before a segment was seen, it is the
+    last; but one that a thread of the run queued goes before those of others.
+    """
+    names = {one.name.rpartition(":")[2] for one in interfaces}
+    positions: dict[object, list[int]] = defaultdict(list)
+    for position, event in enumerate(events):
+        if event.event == QUEUE and event.detail.get("interface") in names:
+            positions[event.detail.get("length")].append(position)
+    times = {
+        length: [events[position].time_ns for position in found]
+        for length, found in positions.items()
+    }
+    taken: dict[int, Segment] = {}
+    for segment in segments:
+        for time_ns, length in _sightings(segment):
+            if length not in positions:
+                continue
+            first = bisect_left(times[length], time_ns - LONGEST_WAY_NS)
+            last = bisect_right(times[length], time_ns)
+            fitting = [each for each in positions[length][first:last] if each not in taken]
+            if fitting:
+                best = max(fitting, key=lambda each: (events[each].pid in threads, each))
+                taken[best] = segment
+    return taken
+
+
+def _sightings(segment: Segment) -> Iterator[tuple[int, int]]:
+    """Each time at which the segment was captured, and its frame's length there."""
+    places = [(one.time_ns, one.frame) for one in segment.sightings]
+    for time_ns, frame in places or [(segment.time_ns, segment.frame)]:
+        if frame is not None:
+            yield time_ns, frame.original_length

@@ -1,0 +1,217 @@
+"""Of the whole machine's kernel events those that belong to a run.
+
+Tracepoints tell of every process in every network namespace, and namespaces use the same
+addresses: endpoints alone do not say whose an event is. What does is the kernel socket that it
+speaks of, and in which thread that was opened; where it speaks of none, endpoints, time and the
+thread that was running together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from observatory.analysis.kernel_packets import QUEUE, segments_spoken_of
+from observatory.analysis.kernel_sockets import Life, Pair, lives_of, pair_of
+from observatory.model import Endpoint, KernelEvent, Segment, Trace
+
+DROP = "skb:kfree_skb"
+SLACK_NS = 5_000_000
+"""How far an event may be from the first and last segment of its connection."""
+
+NO_DROPS = frozenset({"", "0", "1", "CONSUMED", "NOT_DROPPED_YET"})
+"""Reasons that are none: the packet was used up (include/net/dropreason-core.h)."""
+AT_THE_END = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE"})
+"""Reasons for what still stands in a queue when its socket goes. Without payload that is an
+acknowledged FIN or ACK, which nobody misses."""
+
+
+class Whose(Enum):
+    OURS = "ours"
+    FOREIGN = "foreign"
+    """It has endpoints of the run's, and is not the run's."""
+    NOISE = "noise"
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The run's events in order of time, numbered from 1, and how many were ``foreign``."""
+
+    events: tuple[KernelEvent, ...]
+    foreign: int
+
+
+def own_events(events: Sequence[KernelEvent], trace: Trace) -> Own:
+    """Those of ``events`` (in order of time) that belong to the calls and segments of ``trace``.
+
+    Events of the queue are left out: what they tell is added to those that name the same packet,
+    as ``segment_time`` (``Segment.time_ns`` of the captured segment) in their detail.
+    """
+    sorting = _Sorting(events, trace)
+    kept: list[KernelEvent] = []
+    foreign = 0
+    for position in range(len(events)):
+        whose = sorting.whose(position)
+        foreign += whose is Whose.FOREIGN
+        if whose is Whose.OURS:
+            kept.append(replace(sorting.told(position), id=len(kept) + 1))
+    return Own(tuple(kept), foreign)
+
+
+class _Sorting:
+    """What is known of the run and of the machine's events, and what follows from it."""
+
+    def __init__(self, events: Sequence[KernelEvent], trace: Trace) -> None:
+        self._events = events
+        self._threads = threads_of(trace)
+        self._flows = flows_of(trace.segments)
+        self._locals = frozenset(
+            call.local.on_the_wire() for call in trace.calls if isinstance(call.local, Endpoint)
+        )
+        self._spoken = segments_spoken_of(events, trace.segments, trace.interfaces, self._threads)
+        self._lives = lives_of(events)
+        self._by_pair: dict[Pair, list[Life]] = defaultdict(list)
+        for life in self._lives:
+            for pair in life.pairs:
+                self._by_pair[pair].append(life)
+        self._others = frozenset(
+            life.opener
+            for life in self._lives
+            if life.opener is not None and life.opener not in self._threads
+        )
+        self._whose: dict[int, Whose] = {}
+        self._own_lives: dict[Pair, list[Life]] = defaultdict(list)
+        self._own_sockets: dict[object, list[Life]] = defaultdict(list)
+        for life in self._lives:
+            self._judge(life)
+
+    def _judge(self, life: Life) -> None:
+        whose = self._whose_life(life)
+        for event in life.events:
+            self._whose[id(event)] = whose
+        if whose is Whose.OURS:
+            self._own_sockets[life.events[0].detail["socket"]].append(life)
+            for pair in life.pairs:
+                self._own_lives[pair].append(life)
+
+    def _whose_life(self, life: Life) -> Whose:
+        if life.opener is not None:
+            if life.opener in self._threads:
+                return Whose.OURS
+            return Whose.FOREIGN if self._has_our_endpoints(life) else Whose.NOISE
+        if not self._has_our_endpoints(life):
+            return Whose.NOISE
+        openers = {
+            other.opener in self._threads
+            for pair in life.pairs
+            for other in self._by_pair[pair]
+            if other.opener is not None and _together(life, other)
+        }
+        if len(openers) == 1:
+            return Whose.OURS if openers == {True} else Whose.FOREIGN
+        ours = sum(pid in self._threads for pid in life.pids)
+        theirs = sum(pid in self._others for pid in life.pids)
+        return Whose.OURS if ours >= theirs else Whose.FOREIGN
+
+    def _has_our_endpoints(self, life: Life) -> bool:
+        """On our wire while it lived, or, for what has no peer, at an endpoint of our sockets'."""
+        if any(self._on_our_wire(pair, life.first_ns, life.last_ns) for pair in life.pairs):
+            return True
+        return not life.pairs and any(self._is_local(end) for end in life.locals)
+
+    def _on_our_wire(self, pair: Pair, first_ns: int, last_ns: int) -> bool:
+        flow = self._flows.get(pair)
+        return flow is not None and first_ns <= flow[1] + SLACK_NS and last_ns >= flow[0] - SLACK_NS
+
+    def _is_local(self, end: Endpoint) -> bool:
+        return end in self._locals or any(
+            own.port == end.port and (own.is_wildcard or end.is_wildcard) for own in self._locals
+        )
+
+    def whose(self, position: int) -> Whose:
+        event = self._events[position]
+        if event.event == QUEUE:
+            return Whose.NOISE
+        if event.event == DROP:
+            return self._whose_drop(position, event)
+        known = self._whose.get(id(event))
+        return self._whose_without_socket(position, event) if known is None else known
+
+    def _whose_drop(self, position: int, event: KernelEvent) -> Whose:
+        """A drop has no endpoints: its packet must be one of ours, or its receiver."""
+        reason = event.detail.get("reason")
+        if reason in NO_DROPS:
+            return Whose.NOISE
+        segment = self._spoken.get(position)
+        if segment is not None:
+            idle = reason in AT_THE_END and segment.length == 0
+            return Whose.NOISE if idle else Whose.OURS
+        if reason in AT_THE_END or not event.detail.get("protocol"):
+            return Whose.NOISE
+        received = self._own_sockets.get(event.detail.get("receiver"), ())
+        if any(life.first_ns <= event.time_ns <= life.last_ns for life in received):
+            return Whose.OURS
+        return Whose.NOISE
+
+    def _whose_without_socket(self, position: int, event: KernelEvent) -> Whose:
+        if position in self._spoken:
+            return Whose.OURS
+        pair = pair_of(event)
+        if pair is None:
+            local = event.src is not None and self._is_local(event.src)
+            return Whose.OURS if local and event.pid in self._threads else Whose.NOISE
+        if not (
+            self._on_our_wire(pair, event.time_ns, event.time_ns)
+            or any(_during(life, event.time_ns) for life in self._own_lives.get(pair, ()))
+        ):
+            return Whose.NOISE
+        if event.pid in self._others and event.pid not in self._threads:
+            return Whose.FOREIGN
+        return Whose.OURS
+
+    def told(self, position: int) -> KernelEvent:
+        """The event, with the segment that it speaks of where that is known."""
+        event = self._events[position]
+        segment = self._spoken.get(position)
+        if segment is None:
+            return event
+        detail = {**event.detail, "segment_time": segment.time_ns}
+        if event.event != DROP:
+            return replace(event, detail=detail)
+        return replace(event, src=segment.src, dst=segment.dst, detail=detail)
+
+
+def threads_of(trace: Trace) -> frozenset[int]:
+    """The processes and threads of the run, as far as calls and processes tell."""
+    return frozenset(
+        (
+            *(call.tid for call in trace.calls),
+            *(call.pid for call in trace.calls),
+            *(process.pid for process in trace.processes),
+        )
+    )
+
+
+def flows_of(segments: Iterable[Segment]) -> Mapping[Pair, tuple[int, int]]:
+    """By pair of endpoints when its first and its last segment were seen; also those of which
+    only an ICMP error tells."""
+    found: dict[Pair, tuple[int, int]] = {}
+    for segment in segments:
+        ends = [(segment.src, segment.dst)]
+        if segment.icmp is not None and segment.icmp.quoted_src and segment.icmp.quoted_dst:
+            ends = [(segment.icmp.quoted_src, segment.icmp.quoted_dst)]
+        for src, dst in ends:
+            pair = frozenset((src, dst))
+            first_ns, _ = found.get(pair, (segment.time_ns, 0))
+            found[pair] = first_ns, segment.time_ns
+    return found
+
+
+def _together(one: Life, other: Life) -> bool:
+    return one.first_ns <= other.last_ns + SLACK_NS and other.first_ns <= one.last_ns + SLACK_NS
+
+
+def _during(life: Life, time_ns: int) -> bool:
+    return life.first_ns - SLACK_NS <= time_ns <= life.last_ns + SLACK_NS

@@ -1,0 +1,245 @@
+"""Records of the kernel's tracepoints to kernel events, in the observatory's words.
+
+The words of each event's ``detail`` are listed in docs/run-file.md. Endpoints are the socket's own
+(``src``) and its peer's (``dst``) as packets show them; None where the socket had none yet.
+Sources: include/trace/events/sock.h, tcp.h, skb.h and net.h of the kernel.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+from observatory.codec.errnos import ERRNOS
+from observatory.codec.ring_pages import ORDER, BadTracepoint
+from observatory.codec.tracepoint_formats import TCP_STATES, Format
+from observatory.model import Endpoint, KernelEvent
+from observatory.model.calls import Argument
+from observatory.model.quick import quick
+
+STATE_CHANGE = "sock:inet_sock_set_state"
+ERROR_REPORT = "sock:inet_sk_error_report"
+SEND_RESET = "tcp:tcp_send_reset"
+RECEIVE_RESET = "tcp:tcp_receive_reset"
+RETRANSMIT = "tcp:tcp_retransmit_skb"
+RETRANSMIT_SYNACK = "tcp:tcp_retransmit_synack"
+DESTROY = "tcp:tcp_destroy_sock"
+DROP = "skb:kfree_skb"
+QUEUE = "net:net_dev_queue"
+
+RFC_STATES: Mapping[str, str] = {
+    "TCP_SYN_SENT": "SYN-SENT",
+    "TCP_SYN_RECV": "SYN-RECEIVED",
+    "TCP_NEW_SYN_RECV": "SYN-RECEIVED",
+    "TCP_FIN_WAIT1": "FIN-WAIT-1",
+    "TCP_FIN_WAIT2": "FIN-WAIT-2",
+    "TCP_TIME_WAIT": "TIME-WAIT",
+    "TCP_CLOSE": "CLOSED",
+    "TCP_CLOSE_WAIT": "CLOSE-WAIT",
+    "TCP_LAST_ACK": "LAST-ACK",
+}
+"""The kernel's names where RFC 9293's are others."""
+
+_STATE_NAMES = {number: name for name, number in TCP_STATES.items()}
+_ERRNO_NAMES = {number: name for name, (number, _) in reversed(ERRNOS.items())}
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+Identity = Callable[[int], str]
+"""A name for a kernel address, the same for the same address, which does not give it away."""
+Details = Mapping[str, Argument]
+
+
+def in_hexadecimal(address: int) -> str:
+    """An address as itself, for where nobody must be kept from knowing it."""
+    return f"{address:x}" if address else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Turns records into events by the formats of the kernel that wrote them."""
+
+    formats: Mapping[int, Format]
+    identity: Identity = in_hexadecimal
+
+    @classmethod
+    def of(cls, formats: Iterable[Format], identity: Identity = in_hexadecimal) -> Decoder:
+        """A decoder of these events; records of others are left out."""
+        return cls({each.id: each for each in formats}, identity)
+
+    def event(self, time_ns: int, record: bytes) -> KernelEvent | None:
+        """The event (its id is 0), None if the record is of an event without a format.
+
+        Raises BadTracepoint if the record is shorter than its format.
+        """
+        layout = self.formats.get(int.from_bytes(record[:2], ORDER))
+        if layout is None:
+            return None
+        if len(record) < layout.length:
+            raise BadTracepoint(f"a record of {layout.event} has {len(record)} bytes only")
+        src, dst = endpoints(layout, record)
+        told = DETAILS.get(layout.event)
+        return _event(
+            0,
+            time_ns,
+            layout.event,
+            layout.number(record, "common_pid"),
+            src,
+            dst,
+            {} if told is None else told(layout, record, self.identity),
+        )
+
+    def events(self, records: Iterable[tuple[int, bytes]]) -> Iterator[KernelEvent]:
+        """The events of ``records``, of which each is its time and its bytes."""
+        for time_ns, record in records:
+            event = self.event(time_ns, record)
+            if event is not None:
+                yield event
+
+
+_event = quick(KernelEvent)
+
+
+def merge(events: Iterable[KernelEvent]) -> list[KernelEvent]:
+    """Events of all processors in the order of time."""
+    return sorted(events, key=attrgetter("time_ns"))
+
+
+def endpoints(layout: Format, record: bytes) -> tuple[Endpoint | None, Endpoint | None]:
+    """Local and remote. Newer resets have two socket addresses, all others ports beside the
+    addresses of both families."""
+    saddr = layout.piece(record, "saddr")
+    if not saddr:
+        return None, None
+    if len(saddr) >= _SOCKADDR_IN6:
+        return _socket_address(saddr), _socket_address(layout.piece(record, "daddr"))
+    return (
+        _endpoint(saddr, layout.piece(record, "saddr_v6"), layout.number(record, "sport")),
+        _endpoint(
+            layout.piece(record, "daddr"),
+            layout.piece(record, "daddr_v6"),
+            layout.number(record, "dport"),
+        ),
+    )
+
+
+_SOCKADDR_IN6 = 28
+
+
+def _endpoint(v4: bytes, v6: bytes, port: int) -> Endpoint | None:
+    """The IPv6 address stands in its field even for IPv4, then mapped (RFC 4291 2.5.5.2)."""
+    if len(v6) == 16 and any(v6) and not v6.startswith(_V4_MAPPED):
+        return Endpoint(socket.inet_ntop(socket.AF_INET6, v6), port)
+    if len(v6) == 16 and not any(v4) and any(v6[12:]):
+        v4 = v6[12:]
+    if len(v4) != 4 or not (any(v4) or port):
+        return None
+    if len(v6) == 16 and not any(v6) and not any(v4):
+        return Endpoint("::", port)
+    return Endpoint(socket.inet_ntop(socket.AF_INET, v4), port)
+
+
+def _socket_address(raw: bytes) -> Endpoint | None:
+    """A struct sockaddr_in or sockaddr_in6 (ip(7), ipv6(7))."""
+    family = int.from_bytes(raw[:2], ORDER)
+    port = int.from_bytes(raw[2:4], "big")
+    if family == socket.AF_INET:
+        address, mapped = raw[4:8], b""
+    elif family == socket.AF_INET6:
+        address, mapped = bytes(4), raw[8:24]
+    else:
+        return None
+    return _endpoint(address, mapped, port)
+
+
+def rfc_state(name: str) -> str:
+    """A state of the kernel's as RFC 9293 names it."""
+    return RFC_STATES.get(name, name.removeprefix("TCP_").replace("_", "-"))
+
+
+def _state(layout: Format, record: bytes, name: str) -> str:
+    """A state's name; nothing where there is no socket to have one (0)."""
+    number = layout.number(record, name)
+    if number == 0:
+        return ""
+    return rfc_state(layout.symbols.get(name, _STATE_NAMES).get(number, str(number)))
+
+
+def _state_change(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {
+        "old": _state(layout, record, "oldstate"),
+        "new": _state(layout, record, "newstate"),
+        "socket": identity(layout.number(record, "skaddr")),
+        **_family_and_protocol(layout, record),
+    }
+
+
+def _family_and_protocol(layout: Format, record: bytes) -> Details:
+    return {
+        "family": layout.symbol(record, "family"),
+        "protocol": layout.symbol(record, "protocol").removeprefix("IPPROTO_"),
+    }
+
+
+def _send_reset(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {
+        "reason": layout.symbol(record, "reason"),
+        "state": _state(layout, record, "state"),
+        "socket": identity(layout.number(record, "skaddr")),
+        "packet": identity(layout.number(record, "skbaddr")),
+    }
+
+
+def _error_report(layout: Format, record: bytes, identity: Identity) -> Details:
+    number = layout.number(record, "error")
+    return {
+        "error": _ERRNO_NAMES.get(number, str(number)),
+        **_family_and_protocol(layout, record),
+    }
+
+
+def _retransmit(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {
+        "state": _state(layout, record, "state"),
+        "socket": identity(layout.number(record, "skaddr")),
+        "packet": identity(layout.number(record, "skbaddr")),
+    }
+
+
+def _socket(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {"socket": identity(layout.number(record, "skaddr"))}
+
+
+def _drop(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {
+        "reason": layout.symbol(record, "reason"),
+        "location": f"{layout.number(record, 'location'):x}",
+        "packet": identity(layout.number(record, "skbaddr")),
+        "receiver": identity(layout.number(record, "rx_sk")),
+        "protocol": ETHERTYPES.get(layout.number(record, "protocol"), ""),
+    }
+
+
+ETHERTYPES: Mapping[int, str] = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP"}
+
+
+def _queue(layout: Format, record: bytes, identity: Identity) -> Details:
+    return {
+        "packet": identity(layout.number(record, "skbaddr")),
+        "length": layout.number(record, "len"),
+        "interface": layout.text(record, "name"),
+    }
+
+
+DETAILS: Mapping[str, Callable[[Format, bytes, Identity], Details]] = {
+    STATE_CHANGE: _state_change,
+    ERROR_REPORT: _error_report,
+    SEND_RESET: _send_reset,
+    RECEIVE_RESET: _socket,
+    RETRANSMIT: _retransmit,
+    RETRANSMIT_SYNACK: _socket,
+    DESTROY: _socket,
+    DROP: _drop,
+    QUEUE: _queue,
+}

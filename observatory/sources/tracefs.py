@@ -1,0 +1,290 @@
+"""The kernel's tracepoints, through an instance of tracefs of our own.
+
+::
+
+    with Tracepoints(EVENTS) as tracepoints:     # needs root; everything is opened here
+        ...                                      # what is observed
+        tracepoints.stop()
+    tracepoints.events(), tracepoints.lost, tracepoints.missing
+
+The instance is a buffer of our own (``instances/observatory-PID``): what others trace on this
+machine is neither seen nor disturbed. Its events are the whole machine's, of every process in
+every namespace. Source: Documentation/trace/ftrace.rst, "Instances", ``trace_pipe_raw``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from observatory.codec.ring_pages import BadTracepoint, PageLayout, parse_header_page, read_page
+from observatory.codec.tracepoint_formats import Format, parse_format
+from observatory.codec.tracepoints import Decoder, merge
+from observatory.model import KernelEvent
+from observatory.sources.tracefs_mount import open_folder
+
+TICK_S: Final = 0.05
+"""How often the buffers are emptied. They have room for far longer: 1.4 MB for each processor."""
+PREFIX: Final = "observatory-"
+REMOVAL_TRIES: Final = 20
+REMOVAL_PAUSE_S: Final = 0.05
+
+
+class Tracepoints:
+    """The events of ``wanted`` (``SYSTEM:NAME``) from :meth:`start` to :meth:`stop`.
+
+    ``watched`` and ``missing`` say which of them this kernel has; ``lost`` how many events did not
+    fit the buffer, and ``unread`` how many pages of it were not understood, known after stop().
+    """
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self._wanted = wanted
+        self._folder = -1
+        self._instance = -1
+        self._name = ""
+        self._pipes: dict[int, list[bytes]] = {}
+        self._formats: list[Format] = []
+        self._layout = PageLayout()
+        self._to_realtime_ns = 0
+        self._ended = threading.Event()
+        self._reader: threading.Thread | None = None
+        self._remover: threading.Thread | None = None
+        self._key = secrets.token_bytes(16)
+        self.watched: tuple[str, ...] = ()
+        self.missing: tuple[str, ...] = ()
+        self.lost = 0
+        self.unread = 0
+
+    def start(self) -> None:
+        """Returns when every event from now on will be seen.
+
+        Raises OSError where tracefs is not to be had (no root, no such file system, no memory for
+        another instance), after which nothing is left behind.
+        """
+        try:
+            self._folder = open_folder()
+            remove_leftovers(self._folder)
+            self._make_instance()
+            self._layout = parse_header_page(_read("events/header_page", self._folder))
+            self._to_realtime_ns = _set_clock(self._instance)
+            self._enable()
+            self._open_pipes()
+        except (OSError, BadTracepoint) as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise
+            raise OSError(f"tracefs is not as it should be: {error}") from error
+        self._reader = threading.Thread(target=self._read_on, name="tracepoints", daemon=True)
+        self._reader.start()
+
+    def stop(self) -> None:
+        """Take what is still in the buffers, and begin to remove the instance."""
+        if self._reader is None:
+            return
+        with suppress(OSError):
+            _write("tracing_on", "0", self._instance)
+        self._ended.set()
+        self._reader.join()
+        self._reader = None
+        self._drain()
+        with suppress(OSError):
+            self.lost = sum(_lost_of(_read(path, self._instance)) for path in self._stats())
+        # Removal waits for every processor to have left the buffer, some 30 ms: meanwhile what was
+        # seen can be analyzed.
+        self._remover = threading.Thread(target=self._remove, name="tracepoints-removal")
+        self._remover.start()
+
+    def close(self) -> None:
+        """Remove the instance; idempotent. What was read can be had still."""
+        self.stop()
+        if self._remover is not None:
+            self._remover.join()
+            self._remover = None
+        else:
+            self._remove()
+
+    def events(self) -> list[KernelEvent]:
+        """All that was read, in order of time (CLOCK_REALTIME), numbered from 1."""
+        decoder = Decoder.of(self._formats, self._identity)
+        found: list[KernelEvent] = []
+        self.unread = 0
+        for pages in self._pipes.values():
+            for raw in pages:
+                try:
+                    page = read_page(raw, self._layout)
+                    found += decoder.events(
+                        (time_ns + self._to_realtime_ns, record) for time_ns, record in page.records
+                    )
+                except BadTracepoint:
+                    self.unread += 1
+        return merge(found)
+
+    def _identity(self, address: int) -> str:
+        """Kernel addresses are secrets of the machine; a run file may be shown to anybody."""
+        if not address:
+            return ""
+        raw = address.to_bytes(8, "little")
+        return hashlib.blake2b(raw, digest_size=6, key=self._key).hexdigest()
+
+    def _make_instance(self) -> None:
+        for number in range(1, 100):  # two runs in one process
+            name = f"{PREFIX}{os.getpid()}" + (f".{number}" if number > 1 else "")
+            with suppress(FileExistsError):
+                os.mkdir(f"instances/{name}", 0o700, dir_fd=self._folder)
+                self._name = name
+                break
+        self._instance = os.open(
+            f"instances/{name}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._folder
+        )
+
+    def _enable(self) -> None:
+        watched, missing = [], []
+        for event in self._wanted:
+            system, name = event.split(":")
+            try:
+                text = _read(f"events/{system}/{name}/format", self._instance)
+            except FileNotFoundError:
+                missing.append(event)
+                continue
+            self._formats.append(parse_format(system, text))
+            _write(f"events/{system}/{name}/enable", "1", self._instance)
+            watched.append(event)
+        self.watched, self.missing = tuple(watched), tuple(missing)
+
+    def _open_pipes(self) -> None:
+        for cpu in _listed("per_cpu", self._instance):
+            path = f"per_cpu/{cpu}/trace_pipe_raw"
+            pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._instance)
+            self._pipes[pipe] = []
+
+    def _stats(self) -> list[str]:
+        return [f"per_cpu/{cpu}/stats" for cpu in _listed("per_cpu", self._instance)]
+
+    def _read_on(self) -> None:
+        while not self._ended.wait(TICK_S):
+            self._drain()
+
+    def _drain(self) -> None:
+        for pipe, pages in self._pipes.items():
+            with suppress(OSError):  # EAGAIN: it is empty
+                while page := os.read(pipe, self._layout.size):
+                    pages.append(page)
+
+    def _remove(self) -> None:
+        for pipe in self._pipes:
+            with suppress(OSError):
+                os.close(pipe)
+        self._pipes = dict(enumerate(self._pipes.values()))
+        if self._instance >= 0:
+            os.close(self._instance)
+        if self._name:
+            _remove_instance(self._folder, self._name)
+        if self._folder >= 0:
+            os.close(self._folder)
+        self._folder, self._instance, self._name = -1, -1, ""
+
+    def __enter__(self) -> Tracepoints:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def leftovers(folder: int) -> list[str]:
+    """The instances of runs that are no more, so that nobody will remove them."""
+    found = []
+    for name in _listed("instances", folder):
+        owner = re.fullmatch(re.escape(PREFIX) + r"(\d+)(?:\.\d+)?", name)
+        if owner and not Path(f"/proc/{owner[1]}").exists():
+            found.append(name)
+    return found
+
+
+def remove_leftovers(folder: int) -> list[str]:
+    """Remove them; which they were. Raises OSError if ``folder`` may not be read."""
+    return [name for name in leftovers(folder) if _remove_instance(folder, name)]
+
+
+def _remove_instance(folder: int, name: str) -> bool:
+    """It cannot be removed while a file of it is open, such as by a process that is ending."""
+    for _ in range(REMOVAL_TRIES):
+        try:
+            os.rmdir(f"instances/{name}", dir_fd=folder)
+        except FileNotFoundError:
+            return False  # another run was faster
+        except OSError:
+            time.sleep(REMOVAL_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+def _set_clock(instance: int) -> int:
+    """Give the instance a clock that is known; what has to be added for CLOCK_REALTIME, in ns.
+
+    TAI is CLOCK_REALTIME without leap seconds, steps of the clock included. Kernels that do not
+    offer it have the monotonic clock.
+    """
+    if "tai" in _read("trace_clock", instance).replace("[", " ").replace("]", " ").split():
+        _write("trace_clock", "tai", instance)
+        return -round(_apart(time.CLOCK_TAI) / 1e9) * 1_000_000_000
+    _write("trace_clock", "mono", instance)
+    return -_apart(time.CLOCK_MONOTONIC)
+
+
+def _apart(clock: int) -> int:
+    """How far ``clock`` is ahead of CLOCK_REALTIME, in ns, of several tries the quickest."""
+    best = min(_sample(clock) for _ in range(5))
+    return best[1]
+
+
+def _sample(clock: int) -> tuple[int, int]:
+    """How long it took, and the difference."""
+    before = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    other = time.clock_gettime_ns(clock)
+    after = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    return after - before, other - (before + after) // 2
+
+
+_LOST = re.compile(r"^(?:overrun|dropped events): (\d+)", re.MULTILINE)
+
+
+def _lost_of(stats: str) -> int:
+    """Events overwritten or not written, as a buffer's ``stats`` counts them."""
+    return sum(map(int, _LOST.findall(stats)))
+
+
+def _listed(path: str, folder: int) -> list[str]:
+    inner = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+    try:
+        return sorted(os.listdir(inner))  # noqa: PTH208 - a Path has no descriptor
+    finally:
+        os.close(inner)
+
+
+def _read(path: str, folder: int) -> str:
+    with os.fdopen(os.open(path, os.O_RDONLY, dir_fd=folder), encoding="utf-8") as file:
+        return file.read()
+
+
+def _write(path: str, text: str, folder: int) -> None:
+    file = os.open(path, os.O_WRONLY, dir_fd=folder)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)

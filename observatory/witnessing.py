@@ -1,0 +1,107 @@
+"""The kernel's part of a run: its tracepoints and counters, from before the first call to after
+the last packet.
+
+::
+
+    with witness_run(wanted=True) as witnessing:      # the instance is opened while root
+        ...                                           # what is observed
+        trace = witnessing.testify(trace)             # with the kernel's events that are its own
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from observatory.model import KernelEvent, Trace, Witness
+
+if TYPE_CHECKING:
+    from observatory.sources.tracefs import Tracepoints
+
+COSTS: Mapping[str, str] = {
+    "sock:inet_sock_set_state": "which states the sockets went through",
+    "sock:inet_sk_error_report": "which errors were reported to the sockets",
+    "tcp:tcp_send_reset": "why each RST was sent",
+    "tcp:tcp_receive_reset": "which socket each RST ended",
+    "tcp:tcp_retransmit_skb": "which segments the kernel sent again",
+    "tcp:tcp_retransmit_synack": "which SYN-ACKs the kernel sent again",
+    "tcp:tcp_destroy_sock": "when each socket was gone",
+    "skb:kfree_skb": "why each packet was dropped",
+    "net:net_dev_queue": "which segment a dropped packet was",
+}
+"""What is asked of the kernel, and what is not known without it."""
+
+NOT_WANTED = "The kernel's tracepoints were not asked: --no-kernel."
+WITHOUT = "states, reasons of RSTs and drops rest on calls and segments alone"
+
+
+@dataclass(slots=True)
+class Witnessing:
+    """The kernel being asked; ``unwatched`` says in a sentence why it is not."""
+
+    tracepoints: Tracepoints | None
+    unwatched: str = ""
+
+    def testify(self, trace: Trace) -> Trace:
+        """Stop, and add what the kernel said of the run to ``trace``."""
+        from observatory.analysis.own_events import own_events
+
+        if self.tracepoints is None:
+            return replace(trace, unwatched=self.unwatched)
+        self.tracepoints.stop()
+        own = own_events(self.tracepoints.events(), trace)
+        missing = tuple(f"{event}: {COSTS[event]}" for event in self.tracepoints.missing)
+        return replace(
+            trace,
+            run=replace(trace.run, kernel_source="tracefs"),
+            kernel=with_symbols(own.events),
+            witness=Witness(
+                watched=self.tracepoints.watched,
+                missing=missing,
+                lost=self.tracepoints.lost,
+                foreign=own.foreign,
+            ),
+        )
+
+
+@contextmanager
+def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
+    """The kernel's tracepoints while the block runs, where they are to be had."""
+    if not wanted:
+        yield Witnessing(None, NOT_WANTED)
+        return
+    if os.geteuid() != 0:
+        yield Witnessing(None, f"The kernel's tracepoints need root: {WITHOUT}.")
+        return
+    from observatory.sources.tracefs import Tracepoints
+
+    tracepoints = Tracepoints(tuple(COSTS))
+    try:
+        tracepoints.start()
+    except OSError as error:
+        why = f"The kernel's tracepoints cannot be had ({error.strerror or error}): {WITHOUT}."
+        yield Witnessing(None, why)
+        return
+    try:
+        yield Witnessing(tracepoints)
+    finally:
+        tracepoints.close()
+
+
+def with_symbols(events: tuple[KernelEvent, ...]) -> tuple[KernelEvent, ...]:
+    """The events with functions of the kernel in place of their addresses."""
+    from observatory.sources.symbols import names_of
+
+    addresses = {int(str(one.detail["location"]), 16) for one in events if "location" in one.detail}
+    if not addresses:
+        return events
+    names = names_of(addresses)
+    return tuple(
+        replace(one, detail={**one.detail, "location": names[int(str(one.detail["location"]), 16)]})
+        if "location" in one.detail
+        else one
+        for one in events
+    )
