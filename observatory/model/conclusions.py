@@ -138,7 +138,9 @@ class AttributedSegment:
     SYN, bytes or FIN the segment carries, of which ``cause.call`` is the first. ``kernel`` is what
     the kernel said of its cause, None where it was not asked or has no event for such a segment;
     ``kernel_reason`` is the reason it gave for a RST (``NO_SOCKET``) or for dropping the segment.
-    ``fate`` says what became of a SYN without an answer.
+    ``fate`` says what became of a SYN without an answer. ``lost_after`` is the interface that saw
+    a segment last (``router:eth0``) which never came to its receiver; empty where that is not
+    known, as in a trace that sees the wire from one place.
     """
 
     segment: Segment
@@ -155,6 +157,7 @@ class AttributedSegment:
     kernel: Testimony | None = None
     kernel_reason: str = ""
     fate: str = ""
+    lost_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
