@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from observatory.sources import constants, syscalls, waiting
+from observatory.sources.inquiry import Answer, about, about_sending
 from observatory.sources.journal import Journal, environment_journal
 from observatory.sources.syscalls import address_text, pack_address, unpack_address
 
@@ -27,6 +28,9 @@ NO_NAMES: Names = (None, None)
 WOULD_BLOCK = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 # _socket.socket, whose methods are one system call each while the object believes it blocks.
 C_SOCKET: Any = socket.socket.__base__
+
+SLOW_NS = 1_000_000  # a send that takes longer waited for room in its buffer, or for a processor
+_SENDING = frozenset({"send", "sendto", "sendmsg", "write", "sendfile"})
 
 
 def failure_of(error: int) -> OSError:
@@ -102,14 +106,17 @@ class AskingSocket(socket.socket):
         fd: int | None = -2,
         names: Callable[[int], Names] | None = None,
         out: Callable[[], dict[str, object]] | None = None,
+        before: Answer = None,
     ) -> tuple[int, int]:
         """Make one call of the C library: ``(result, errno)``.
 
         ``names`` is asked afterwards, with the call's result. Should a signal handler raise as
-        the call returns, what errno tells is journaled first.
+        the call returns, what errno tells is journaled first. ``before`` is what the kernel said
+        of the socket beforehand, where it was asked.
         """
         journal = self._journal
-        number = journal.entered(name, self.fileno() if fd == -2 else fd, args)
+        number = journal.entered(name, self.fileno() if fd == -2 else fd, args, True, before)
+        began = time.time_ns()
         ctypes.set_errno(0)
         try:
             result = function(*arguments)
@@ -120,7 +127,8 @@ class AskingSocket(socket.socket):
         now = time.time_ns()
         local, peer = names(result) if names else NO_NAMES
         found = out() if out is not None and not error else None
-        journal.returned(number, result, error, local, peer, found, now)
+        asked = self._asked_after(name, error, now - began)
+        journal.returned(number, result, error, local, peer, found, now, asked)
         return result, error
 
     def _must(self, *arguments: Any, **options: Any) -> int:
@@ -139,22 +147,33 @@ class AskingSocket(socket.socket):
         names: Callable[[int], Names] | None = None,
         result: Callable[[Any], int] = lambda value: 0,
         out: Callable[[Any], dict[str, object]] | None = None,
+        before: Answer = None,
     ) -> Any:
         """Make one call through CPython's own method, which must not retry or poll."""
         journal = self._journal
-        number = journal.entered(name, self.fileno(), args)
+        number = journal.entered(name, self.fileno(), args, True, before)
+        began = time.time_ns()
         try:
             value = method(self, *arguments)
         except OSError as failure:
-            now = time.time_ns()
+            now, error = time.time_ns(), failure.errno or 0
             local, peer = names(-1) if names else NO_NAMES
-            journal.returned(number, None, failure.errno or 0, local, peer, None, now)
+            asked = self._asked_after(name, error, now - began)
+            journal.returned(number, None, error, local, peer, None, now, asked)
             raise
         now = time.time_ns()
         local, peer = names(0) if names else NO_NAMES
         found = None if out is None else out(value)
-        journal.returned(number, result(value), 0, local, peer, found, now)
+        asked = self._asked_after(name, 0, now - began)
+        journal.returned(number, result(value), 0, local, peer, found, now, asked)
         return value
+
+    def _asked_after(self, name: str, error: int, took_ns: int) -> Answer:
+        """What the kernel says of the socket after a call, where that explains something: after
+        each that failed or connected, and where a send may have waited for room."""
+        if name in _SENDING:
+            return about_sending(self) if error or took_ns >= SLOW_NS else None
+        return about(self) if error or name == "connect" else None
 
     def _names(self, _result: int = 0) -> Names:
         """This socket's names, whatever the call returned: after a refused connect the kernel

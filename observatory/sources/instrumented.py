@@ -15,6 +15,7 @@ from typing import Any
 
 from observatory.sources import constants, syscalls, waiting
 from observatory.sources.asking import C_SOCKET, WOULD_BLOCK, failure_of
+from observatory.sources.inquiry import about
 from observatory.sources.journal import Journal, environment_journal
 from observatory.sources.syscalls import address_text, unpack_address
 from observatory.sources.transfer import TransferSocket
@@ -89,7 +90,10 @@ class InstrumentedSocket(TransferSocket):
         def call() -> tuple[int, int]:
             size.value = syscalls.ADDRESS_SIZE
             arguments = (self.fileno(), raw, ctypes.byref(size), socket.SOCK_CLOEXEC)
-            return self._ask("accept4", args, syscalls.accept4, *arguments, names=names)
+            queue = about(self)
+            return self._ask(
+                "accept4", args, syscalls.accept4, *arguments, names=names, before=queue
+            )
 
         def names(fd: int) -> tuple[str | None, str | None]:
             # A connection that was reset in the queue has no getpeername() any more, but
@@ -122,7 +126,11 @@ class InstrumentedSocket(TransferSocket):
 
         def call() -> tuple[int, int]:
             arguments = (self.fileno(), *pointers, socket.SOCK_CLOEXEC)
-            options: dict[str, Any] = {"names": self._names_of_new, "out": told}
+            options: dict[str, Any] = {
+                "names": self._names_of_new,
+                "out": told,
+                "before": about(self),
+            }
             return self._ask("accept4", args, syscalls.accept4, *arguments, **options)
 
         fd = self._receiving(call)
@@ -193,7 +201,8 @@ class InstrumentedSocket(TransferSocket):
     # Ending.
 
     def shutdown(self, how: int) -> None:
-        self._python("shutdown", {"how": constants.how_name(how)}, C_SOCKET.shutdown, how)
+        args: dict[str, object] = {"how": constants.how_name(how)}
+        self._python("shutdown", args, C_SOCKET.shutdown, how, before=about(self))
 
     def dup(self) -> InstrumentedSocket:
         fd = self._must("dup", {}, syscalls.duplicate, self.fileno(), fcntl.F_DUPFD_CLOEXEC, 0)
@@ -209,10 +218,11 @@ class InstrumentedSocket(TransferSocket):
         fd = self.fileno()
         if fd < 0:
             return
+        asked = about(self)
         # The C object gives the number up first: as in C, the descriptor is gone even if
         # close() fails (close(2), NOTES).
         C_SOCKET.detach(self)
-        self._must("close", {}, syscalls.close, fd, fd=fd)
+        self._must("close", {}, syscalls.close, fd, fd=fd, before=asked)
 
     def __del__(self) -> None:
         try:

@@ -12,7 +12,8 @@ A record is a JSON array on one line, told apart by its first item::
     ["r", n, result, errno, ns, local, peer, out]             call n returned; out adds to args
     ["x", pid, ns, status, signal]                            the end of a process was observed
 
-Times are nanoseconds of CLOCK_REALTIME.
+Behind an "e" or "r" stands what was asked of the kernel before or after the call, where anything
+was (:mod:`observatory.sources.inquiry`). Times are nanoseconds of CLOCK_REALTIME.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from types import FrameType
 import msgspec
 
 from observatory.errors import UsageError, WriteFailed
+from observatory.sources.inquiry import Answer
 
 FOLDER_VARIABLE = "OBSERVATORY_JOURNAL"
 ROLE_VARIABLE = "OBSERVATORY_ROLE"
@@ -139,16 +141,22 @@ class Journal:
         self._begin(role, self.command if command is None else command, parent)
 
     def entered(
-        self, name: str, fd: int | None, args: Mapping[str, object], sited: bool = True
+        self,
+        name: str,
+        fd: int | None,
+        args: Mapping[str, object],
+        sited: bool = True,
+        asked: Answer = None,
     ) -> int:
         """Record that a call is about to be made; its number, for :meth:`returned`. ``sited``
-        False: no line of the program made it."""
+        False: no line of the program made it. ``asked`` is what its socket was found to be."""
         if os.getpid() != self.pid:
             self.after_fork(f"{self.role}.{os.getpid()}")
         number = next(self._numbers)
         file, line = (caller_site() if sited else None) or (None, None)
         now = time.time_ns()
-        self._write(["e", number, threading.get_native_id(), name, fd, args, now, file, line])
+        record = ["e", number, threading.get_native_id(), name, fd, args, now, file, line]
+        self._write(record if asked is None else [*record, asked])
         return number
 
     def returned(
@@ -160,11 +168,13 @@ class Journal:
         peer: str | None = None,
         out: Mapping[str, object] | None = None,
         at_ns: int | None = None,
+        asked: Answer = None,
     ) -> None:
         """Record what call ``number`` returned: ``error`` is an errno, 0 for success."""
         symbol = _ERRNO_NAMES.get(error, str(error)) if error else None
         now = time.time_ns() if at_ns is None else at_ns
-        self._write(["r", number, -1 if error else result, symbol, now, local, peer, out])
+        record = ["r", number, -1 if error else result, symbol, now, local, peer, out]
+        self._write(record if asked is None else [*record, asked])
 
     def process_forked(self, pid: int, role: str) -> None:
         """Record that this process forked ``pid``, which may be killed before it can write."""

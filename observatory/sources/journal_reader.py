@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from observatory.codec.tcp_info import named
 from observatory.model import Call, Process, Site, parse_address
 from observatory.model.calls import Argument
 
@@ -90,14 +91,15 @@ def _take(
 
 
 def _entered(pid: int, record: list[Any]) -> Call:
-    _, _, tid, name, fd, args, entered_ns, file, line = record
+    _, _, tid, name, fd, args, entered_ns, file, line, *asked = record
     site = None if file is None else Site(file, line)
     frozen = {key: _argument(value) for key, value in args.items()}
-    return Call(0, name, pid, tid, fd, frozen, entered_ns, site=site)
+    before = {"before": _answer(asked[0])} if asked else {}
+    return Call(0, name, pid, tid, fd, frozen, entered_ns, site=site, asked=before)
 
 
 def _returned(call: Call, record: list[Any]) -> Call:
-    _, _, result, error, returned_ns, local, peer, out = record
+    _, _, result, error, returned_ns, local, peer, out, *asked = record
     args = call.args
     if out:
         args = {**args, **{key: _argument(value) for key, value in out.items()}}
@@ -109,7 +111,17 @@ def _returned(call: Call, record: list[Any]) -> Call:
         returned_ns=returned_ns,
         local=parse_address(local),
         peer=parse_address(peer),
+        asked={**call.asked, "after": _answer(asked[0])} if asked else call.asked,
     )
+
+
+def _answer(value: Any) -> Argument:
+    """What the kernel answered, by name; that of several sockets by descriptor."""
+    if isinstance(value, list):
+        return named(value)
+    return {
+        key: _answer(each) if isinstance(each, list | dict) else each for key, each in value.items()
+    }
 
 
 def _argument(value: Any) -> Argument:

@@ -1,0 +1,38 @@
+"""What the kernel says of a socket: TCP_INFO's numbers by the names that ``Call.asked`` uses."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+STATES = (
+    *("ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT"),
+    *("CLOSED", "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING"),
+)
+"""RFC 9293's names of the states in include/net/tcp_states.h, by number from 1."""
+
+LISTEN = STATES.index("LISTEN") + 1
+
+# struct tcp_info (include/uapi/linux/tcp.h) up to tcpi_notsent_bytes, of which are read: state,
+# rto, unacked, sacked, rtt, snd_cwnd, total_retrans, notsent_bytes.
+_LAYOUT = struct.Struct("=B7xI12xII36xI8xI16xI40xI")
+SIZE = _LAYOUT.size
+
+unpack = _LAYOUT.unpack
+"""``(state, rto, unacked, sacked, rtt, snd_cwnd, total_retrans, notsent_bytes)`` of ``SIZE``
+bytes. Raises struct.error for another number of them (an older kernel has fewer)."""
+
+_CONNECTION = ("rto_us", "rtt_us", "cwnd", "retransmits", "unsent", "unread", "unacked")
+_QUEUE = ("queue", "queue_limit")
+_SEND_BUFFER = ("send_memory", "send_buffer")
+_NAMES = {len(names): names for names in (_QUEUE, _CONNECTION, _CONNECTION + _SEND_BUFFER)}
+
+
+def named(answer: Sequence[int]) -> dict[str, int | str]:
+    """A journal's answer by name: of a listener ``[state, queue, queue_limit]``, of another TCP
+    socket ``[state, rto, rtt, cwnd, retransmits, unsent, unread, unacked]``, with ``send_memory,
+    send_buffer`` behind them where its buffer was asked for. docs/run-file.md says what they mean.
+    Raises KeyError for any other list."""
+    state, *numbers = answer
+    name = STATES[state - 1] if 0 < state <= len(STATES) else str(state)
+    return {"state": name, **dict(zip(_NAMES[len(numbers)], numbers, strict=True))}
