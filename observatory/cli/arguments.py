@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from observatory import __version__
-from observatory.cli import commands, comparing, running, tracing
+from observatory.cli import atlas, commands, comparing, running, tracing
 from observatory.cli.completion import SHELLS
 
 DESCRIPTION = "Shows what every socket call does on the wire, and why it returned what it returned."
@@ -175,6 +175,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     the_diff = command("diff", comparing.diff, comparing.SUMMARY, comparing.EPILOG)
     comparing.add_arguments(the_diff)
+
+    the_atlas = command("atlas", atlas.atlas, atlas.SUMMARY, atlas.EPILOG)
+    atlas.add_arguments(the_atlas)
 
     the_check = command("check", commands.check, "compare with what tshark says", CHECK_EPILOG)
     the_check.add_argument("files", nargs="+", metavar="FILE", help="a pcapng or pcap file")

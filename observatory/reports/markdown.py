@@ -36,10 +36,10 @@ def render(analysis: Analysis, full: bool = False) -> str:
 
 def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
     run = analysis.trace.run
-    yield f"# {_plain(run.scenario or run.command or 'Capture')}"
+    yield f"# {plain(run.scenario or run.command or 'Capture')}"
     yield ""
     if run.kernel:
-        yield from (_plain(run.kernel), "")
+        yield from (plain(run.kernel), "")
     yield f"**{coverage_text(analysis.coverage)}**"
     yield ""
     drawn = draw(ladder(analysis), Look(LADDER_WIDTH), full)
@@ -59,15 +59,15 @@ def _why(analysis: Analysis) -> Iterator[str]:
     yield from ("## Why", "")
     for reason in found:
         for heading in reason.headings:
-            yield f"- {_code(heading)}  "
+            yield f"- {code(heading)}  "
         explanation = reason.calls[0].explanation
-        words = _plain(explanation.text)
+        words = plain(explanation.text)
         if reason.unexplained:
             words = f"**{UNEXPLAINED_WORDS}.** {words}"
         elif explanation.confidence is Confidence.LIKELY:
             words = f"*Likely:* {words}"
         yield f"  {words}  "
-        yield f"  *{_plain(evidence_text(reason))}*" if evidence_text(reason) else ""
+        yield f"  *{plain(evidence_text(reason))}*" if evidence_text(reason) else ""
     yield ""
 
 
@@ -77,14 +77,14 @@ def _calls(analysis: Analysis) -> Iterator[str]:
     names, datagrams = process_names(analysis), datagram_calls(analysis)
     start = _start(analysis)
     yield from ("## Calls", "")
-    yield from _table(
+    yield from table(
         ("id", "µs", "process", "call", "sent", "sent again", "completed by"),
         (
             (
                 f"c{entry.call.id}",
                 f"{(entry.call.entered_ns - start) // 1000:,}",
-                _plain(names.get(entry.call.pid, str(entry.call.pid))),
-                _code(call_text(entry.call, entry.call.id not in datagrams)),
+                plain(names.get(entry.call.pid, str(entry.call.pid))),
+                code(call_text(entry.call, entry.call.id not in datagrams)),
                 _ids(segments_text(entry.sent)),
                 _ids(segments_text(entry.retransmitted)),
                 _ids(segments_text(entry.completed_by)),
@@ -99,7 +99,7 @@ def _segments(analysis: Analysis) -> Iterator[str]:
         return
     start = _start(analysis)
     yield from ("## Segments", "")
-    yield from _table(
+    yield from table(
         ("id", "µs", "from", "to", "flags", "numbers", "cause", "completes"),
         (
             (
@@ -108,7 +108,7 @@ def _segments(analysis: Analysis) -> Iterator[str]:
                 *addresses(entry.segment),
                 entry.segment.flags or entry.segment.protocol.value,
                 numbers(entry) if entry.segment.flags else f"len={entry.segment.length}",
-                _plain(cause_sentence(entry.cause)),
+                plain(cause_sentence(entry.cause)),
                 calls_text(entry.completes),
             )
             for entry in analysis.segments
@@ -120,7 +120,7 @@ def _connections(analysis: Analysis) -> Iterator[str]:
     if not analysis.connections:
         return
     yield from ("## Connections", "")
-    yield from _table(
+    yield from table(
         ("id", "client", "its states", "server", "its states", "opened", "closed"),
         (
             (
@@ -129,8 +129,8 @@ def _connections(analysis: Analysis) -> Iterator[str]:
                 " → ".join(one.client_states),
                 str(one.server),
                 " → ".join(one.server_states),
-                _plain(one.opened),
-                _plain(one.closed),
+                plain(one.opened),
+                plain(one.closed),
             )
             for one in analysis.connections
         ),
@@ -140,10 +140,10 @@ def _connections(analysis: Analysis) -> Iterator[str]:
 def _notes(analysis: Analysis) -> Iterator[str]:
     notes = [*analysis.notes, *analysis.trace.defects]
     if notes:
-        yield from ("## Notes", "", *(f"- {_plain(note)}" for note in notes))
+        yield from ("## Notes", "", *(f"- {plain(note)}" for note in notes))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     for row in rows:
@@ -151,7 +151,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that is no markup. Segment ids stand in code spans: a ticket system would take a bare
     ``#12`` for one of its tickets."""
     return _ids(printable(text).translate(ESCAPED))
@@ -161,7 +161,7 @@ def _ids(text: str) -> str:
     return re.sub(r"#\d+", r"`\g<0>`", text)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text in a code span, also where it holds back-ticks or a table's bars."""
     safe = printable(text).replace("|", "\\|")
     return f"`` {safe} ``" if "`" in safe else f"`{safe}`"
