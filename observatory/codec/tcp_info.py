@@ -12,6 +12,7 @@ STATES = (
 """RFC 9293's names of the states in include/net/tcp_states.h, by number from 1."""
 
 LISTEN = STATES.index("LISTEN") + 1
+CLOSED = STATES.index("CLOSED") + 1
 
 # struct tcp_info (include/uapi/linux/tcp.h) up to tcpi_notsent_bytes, of which are read: state,
 # rto, unacked, sacked, rtt, snd_cwnd, total_retrans, notsent_bytes.
@@ -24,15 +25,16 @@ bytes. Raises struct.error for another number of them (an older kernel has fewer
 
 _CONNECTION = ("rto_us", "rtt_us", "cwnd", "retransmits", "unsent", "unread", "unacked")
 _QUEUE = ("queue", "queue_limit")
+_LEFT = ("unread",)
 _SEND_BUFFER = ("send_memory", "send_buffer")
-_NAMES = {len(names): names for names in (_QUEUE, _CONNECTION, _CONNECTION + _SEND_BUFFER)}
+_NAMES = {len(names): names for names in (_QUEUE, _LEFT, _CONNECTION, _CONNECTION + _SEND_BUFFER)}
 
 
 def named(answer: Sequence[int]) -> dict[str, int | str]:
-    """A journal's answer by name: of a listener ``[state, queue, queue_limit]``, of another TCP
-    socket ``[state, rto, rtt, cwnd, retransmits, unsent, unread, unacked]``, with ``send_memory,
-    send_buffer`` behind them where its buffer was asked for. docs/run-file.md says what they mean.
-    Raises KeyError for any other list."""
+    """A journal's answer by name: of a listener ``[state, queue, queue_limit]``, of a socket that
+    is closed ``[state, unread]``, of another ``[state, rto, rtt, cwnd, retransmits, unsent, unread,
+    unacked]``, with ``send_memory, send_buffer`` behind them where its buffer was asked for.
+    docs/run-file.md says what they mean. Raises KeyError for any other list."""
     state, *numbers = answer
     name = STATES[state - 1] if 0 < state <= len(STATES) else str(state)
     return {"state": name, **dict(zip(_NAMES[len(numbers)], numbers, strict=True))}

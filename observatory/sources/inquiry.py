@@ -43,6 +43,8 @@ def about(sock: socket.socket) -> Answer:
     if state == tcp_info.LISTEN:  # where a listener has no segments, it tells its queue
         return [state, unacked, sacked]
     fd = sock.fileno()
+    if state == tcp_info.CLOSED:  # the rest is what its last connection left
+        return [state, _count(fd, termios.FIONREAD)]
     waiting = _count(fd, termios.TIOCOUTQ) if unacked or unsent else 0
     return [state, rto, rtt, cwnd, again, unsent, _count(fd, termios.FIONREAD), waiting]
 
@@ -50,7 +52,7 @@ def about(sock: socket.socket) -> Answer:
 def about_sending(sock: socket.socket) -> Answer:
     """:func:`about`, and how full the send buffer is."""
     answer = about(sock)
-    if isinstance(answer, list) and answer[0] != tcp_info.LISTEN:
+    if isinstance(answer, list) and answer[0] not in (tcp_info.LISTEN, tcp_info.CLOSED):
         with suppress(OSError, struct.error):
             limit, used = _MEMINFO.unpack(
                 _getsockopt(sock, socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)

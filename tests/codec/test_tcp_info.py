@@ -34,10 +34,14 @@ def test_a_listener_has_a_queue_and_others_have_buffers():
     }
 
 
+def test_a_closed_socket_has_what_was_not_read():
+    assert named([7, 5]) == {"state": "CLOSED", "unread": 5}
+
+
 def test_a_state_without_a_name_keeps_its_number():
     assert named([99, 1, 2])["state"] == "99"
 
 
 def test_another_list_is_refused():
     with pytest.raises(KeyError):
-        named([1, 2])
+        named([1, 2, 3, 4])
