@@ -1,0 +1,69 @@
+"""netem, the kernel's own way to delay and double packets, where the kernel has it.
+
+It knows no packets but all that leave an interface, and no counting: what a fault asks beyond
+that is the relay's (``lab.relay``). Some kernels, of containers and small machines, have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from observatory.lab.faults import Carried, Delay, Duplicate
+
+if TYPE_CHECKING:
+    from observatory.lab.network import Network
+
+NAME = "netem"
+_ROOT = 1 << 16  # handle 1:0
+_LIMIT = 100_000  # packets that may be on their way
+_MICROSECOND = 1_000
+
+
+def parameters(fault: Carried) -> Mapping[str, Any] | None:
+    """What pyroute2's netem is to be told, times in microseconds; None if it cannot do this."""
+    share = fault.share
+    if not share.match.whole_path or share.first or share.every:
+        return None
+    match fault:
+        case Delay(delay_ns=delay) if delay % _MICROSECOND == 0:
+            return {"delay": delay // _MICROSECOND, "limit": _LIMIT}
+        case Duplicate(gap_ns=0):
+            return {"duplicate": 100, "limit": _LIMIT}
+    return None
+
+
+def available(network: Network) -> bool:
+    """True if this kernel has netem: found by trying it on a loopback of the lab."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    routes = network.routes(network.plan.names[0])
+    try:
+        routes.tc("add", "netem", index=1, handle=_ROOT, delay=1)
+    except NetlinkError:
+        return False
+    routes.tc("del", index=1, handle=_ROOT)
+    return True
+
+
+def put_netem(fault: Carried, network: Network) -> Callable[[], int | None]:
+    """Put ``fault`` in force where the packets leave; what mends it. netem tells no count."""
+    wanted = parameters(fault)
+    assert wanted is not None
+    mended: list[Callable[[], object]] = []
+    for sender, receiver in (fault.link, fault.link[::-1]):
+        if fault.towards not in ("", receiver):
+            continue
+        routes, device = network.routes(sender), network.interface(sender, receiver)
+        index = network.index(sender, device)
+        routes.tc("add", "netem", index=index, handle=_ROOT, **wanted)
+        network.carry(sender, device, NAME)
+        mended.append(partial(routes.tc, "del", index=index, handle=_ROOT))
+
+    def mend() -> int | None:
+        for each in mended:
+            each()
+        return None  # it tells no count
+
+    return mend
