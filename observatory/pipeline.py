@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,9 @@ from observatory.witnessing import witness_run
 
 if TYPE_CHECKING:
     from observatory.lab.stage import OpenStage, Outcome
+    from observatory.model.comparison import Comparison
     from observatory.model.opinions import Disagreement
-    from observatory.sources.capture import Capture
+    from observatory.sources.captures import Captures
     from observatory.sources.files import RunWriter
 
 TICK_S = 0.05
@@ -94,6 +95,13 @@ def check(path: Path) -> Checked:
     return Checked(opinion.method, len(opinion.rows), compare(analyze(trace), opinion.rows))
 
 
+def compare(before: Path, after: Path) -> Comparison:
+    """Two runs laid beside each other, call by call and segment by segment. Raises BadFile."""
+    from observatory.analysis.aligning import align
+
+    return align(analyze(load(before)), analyze(load(after)))
+
+
 def write_new(path: Path, chunks: Iterable[bytes]) -> Path:
     """Write ``path``, or a numbered name beside it where it is taken. Raises WriteFailed."""
     from observatory.sources import files
@@ -122,39 +130,51 @@ def observe(
     """
     from observatory.lab.stage import open_stage
     from observatory.scenarios.catalogue import find
-    from observatory.sources.capture import Capture
+    from observatory.sources.captures import Captures, Place
     from observatory.sources.counters import CounterTable
-    from observatory.sources.ring import LARGEST_FRAME, link_of, open_packet_socket
+    from observatory.sources.ring import open_packet_socket
     from observatory.sources.sockets import SocketTable
 
-    opener = partial(open_packet_socket, interface)
+    behaviour = find(name)
     with ExitStack() as stack:
-        stage = stack.enter_context(open_stage(find(name), private=not host, opener=opener))
-        network = "self" if host else stage.pid or "self"
-        table = stack.enter_context(SocketTable(network))
-        counters = stack.enter_context(CounterTable(network, exact=not host))
-        packet_socket = socket.socket(fileno=stage.capture_fd)
-        link = link_of(packet_socket)
-        capture = stack.enter_context(Capture(packet_socket))
+        stage = stack.enter_context(
+            open_stage(behaviour, private=not host, opener=open_packet_socket, interface=interface)
+        )
+        networks = {"": "self"} if host else stage.pids
+        tables = [stack.enter_context(SocketTable(pid)) for pid in networks.values()]
+        counters = [
+            stack.enter_context(CounterTable(pid, host=where, exact=not host))
+            for where, pid in networks.items()
+        ]
+        captures = stack.enter_context(
+            Captures(
+                [Place(socket.socket(fileno=at.fd), at.name, at.host) for at in stage.opened],
+                may_be_down=not host,
+            )
+        )
         witnessing = stack.enter_context(witness_run(kernel))
         before = Trace(
-            run=_header(name, host, interface, stage, capture),
-            interfaces=(Interface(link.name, link.linktype, LARGEST_FRAME),),
+            run=_header(name, host, interface, stage, captures.method),
+            interfaces=captures.planned,
         )
         writer = None if path is None else stack.enter_context(open_writer(path, before))
         own = _own_on_host(before.interfaces) if host else None
-        growth = Growth(writer, lambda: stage.so_far().calls, lambda: capture.frames, own)
+        growth = Growth(writer, lambda: stage.so_far().calls, lambda: captures.frames, own)
         outcome = _play(stage, growth)
         ports = own_ports(outcome.calls) if host else None
         failure: BaseException | None = KeyboardInterrupt() if outcome.interrupted else None
         failure = failure or outcome.failure
         try:
-            capture.stop(settled=partial(table.settled, ports))
+            captures.stop(
+                settled=lambda: all(table.settled(ports) for table in tables),
+                limit=behaviour.aftermath,
+            )
         except (ObservatoryError, KeyboardInterrupt) as error:
             failure = error
-        trace = _trace(before, capture, outcome, ports)
-        trace = witnessing.testify(replace(trace, counters=counters.changes()))
-        analysis = conclude(trace, writer)
+        trace = _trace(before, captures, outcome, ports)
+        changed = tuple(change for counter in counters for change in counter.changes())
+        trace = witnessing.testify(replace(trace, counters=changed))
+        analysis = conclude(_with_faults(trace, outcome), writer)
     where = None if writer is None else writer.path
     if failure is not None:
         if where is not None:
@@ -163,7 +183,9 @@ def observe(
     return Observed(analysis, where)
 
 
-def _header(name: str, host: bool, interface: str, stage: OpenStage, capture: Capture) -> RunHeader:
+def _header(
+    name: str, host: bool, interface: str, stage: OpenStage, capture_method: str
+) -> RunHeader:
     options = f" --host -i {interface}" if host else ""
     return RunHeader(
         scenario=name,
@@ -172,9 +194,10 @@ def _header(name: str, host: bool, interface: str, stage: OpenStage, capture: Ca
         started_ns=time.time_ns(),
         calls_source="journal",
         segments_source="capture",
-        capture_method=capture.method,
+        capture_method=capture_method,
         version=__version__,
         settings=stage.settings,
+        topology=stage.topology,
     )
 
 
@@ -264,24 +287,35 @@ def conclude(trace: Trace, writer: RunWriter | None) -> Analysis:
 
 
 def _trace(
-    before: Trace, capture: Capture, outcome: Outcome, ports: frozenset[int] | None
+    before: Trace, captures: Captures, outcome: Outcome, ports: frozenset[int] | None
 ) -> Trace:
-    from observatory.codec.headers import decode_all
+    from observatory.codec.sightings import decode_run
 
-    frames: Sequence[Frame] = capture.frames
+    frames: Sequence[Frame] = captures.frames
     if ports is not None:
         frames = own_frames(frames, before.interfaces, ports)
-    segments, unread = decode_all(frames, before.interfaces)
+    segments, unread = decode_run(frames, captures.interfaces, outcome.topology)
     interrupted = (INTERRUPTED,) if outcome.interrupted else ()
     failed = (str(outcome.failure).splitlines()[0],) if outcome.failure else ()
     return replace(
         before,
-        interfaces=(capture.interface,),
+        run=replace(before.run, topology=outcome.topology),
+        interfaces=captures.interfaces,
         processes=outcome.processes,
         calls=outcome.calls,
         segments=segments,
         frames=tuple(frames),
         defects=(*interrupted, *failed, *outcome.defects, *unread),
+    )
+
+
+def _with_faults(trace: Trace, outcome: Outcome) -> Trace:
+    """What was done to the lab stands among the kernel's events, in time order."""
+    if not outcome.events:
+        return trace
+    events = sorted((*outcome.events, *trace.kernel), key=attrgetter("time_ns"))
+    return replace(
+        trace, kernel=tuple(replace(event, id=number) for number, event in enumerate(events, 1))
     )
 
 

@@ -50,6 +50,9 @@ FRAGMENT_HEADER = 44
 
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
+# What keeps a link going, as ARP and IGMP do for IPv4, and is nobody's segment: multicast listeners
+# (RFC 2710, RFC 3810), neighbour discovery (RFC 4861).
+ICMPV6_ON_LINK = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
 quick_segment = quick(Segment)
 TCP = Protocol.TCP  # looking a member up in its enumeration takes longer than unpacking a header
@@ -231,6 +234,8 @@ def _icmp(
     kind, code = data[start], data[start + 1]
     if end - start < 4:
         return Skipped.MALFORMED
+    if not version4 and kind in ICMPV6_ON_LINK:
+        return Skipped.OTHER
     message = Icmp(kind, code)
     if kind in errors:
         message = _quoting(kind, code, data, start + 8, version4)

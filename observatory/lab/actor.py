@@ -24,17 +24,29 @@ from socket import (
     SOCK_STREAM,
 )
 from socket import socket as plain_socket
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from observatory.lab import kernel, watching
+from observatory.errors import ScenarioFailed
+from observatory.lab import interventions, kernel, watching
 from observatory.lab.board import Board
 from observatory.sources import instrumented, waiting
+from observatory.sources.inquiry import about_open
 from observatory.sources.instrumented import InstrumentedSocket
-from observatory.sources.journal import FOLDER_VARIABLE, ROLE_VARIABLE, Journal
+from observatory.sources.journal import (
+    FIRST_DESCRIPTOR,
+    FOLDER_VARIABLE,
+    ROLE_VARIABLE,
+    Journal,
+)
+
+if TYPE_CHECKING:
+    from observatory.lab.faults import Fault
 
 Part = Callable[["Actor"], object]
 
 BOARD_VARIABLE = "OBSERVATORY_BOARD"
+HOST_VARIABLE = "OBSERVATORY_HOST"
+ADDRESSES = "addresses"  # on the blackboard: Plan.directory
 PATIENCE_S = 10.0  # how long an actor waits for another before it says for what
 FAILED = 70  # exit status of an actor whose part raised (EX_SOFTWARE)
 
@@ -43,15 +55,28 @@ class Actor:
     """One process of a play.
 
     ``role`` is its name in the report, ``folder`` a directory for the files of this play alone
-    (Unix sockets, files to send).
+    (Unix sockets, files to send), ``host`` the lab's host that it is on, empty where there is one
+    only.
     """
 
-    def __init__(self, role: str, folder: Path, journal: Journal, board: Board) -> None:
+    def __init__(
+        self,
+        role: str,
+        folder: Path,
+        journal: Journal,
+        board: Board,
+        *,
+        host: str = "",
+        requests: int = -1,
+    ) -> None:
         self.role = role
+        self.host = host
         self.folder = folder
         self.journal = journal
         self.board = board
         self._children = 0
+        self._requests = requests
+        self._requested = 0
         board.tell(_pid_of(role), os.getpid())
 
     @classmethod
@@ -60,7 +85,8 @@ class Actor:
         role = os.environ[ROLE_VARIABLE]
         journal = Journal(os.environ[FOLDER_VARIABLE], role, " ".join(sys.argv))
         board = Board(Path(os.environ[BOARD_VARIABLE]))
-        return cls(role, board.path.parent / "files", journal, board)
+        host = os.environ.get(HOST_VARIABLE, "")
+        return cls(role, board.path.parent / "files", journal, board, host=host)
 
     @property
     def pid(self) -> int:
@@ -145,6 +171,34 @@ class Actor:
         import scapy.layers.inet
 
         return scapy.layers.inet
+
+    # The lab.
+
+    def address(self, whose: str = "", family: int = AF_INET, towards: str = "") -> str:
+        """An address of a role or host (of this actor itself if none is named): that of its
+        interface ``towards`` another host, or its first.
+
+        Raises ScenarioFailed if it has none of this family.
+        """
+        book = self.ask(ADDRESSES)
+        host = book["hosts"].get(whose, whose) or self.host
+        known = book["addresses"].get(host, book["addresses"].get("", {}))
+        found = known.get(str(int(family)), {}).get(book["hosts"].get(towards, towards))
+        if found is None:
+            raise ScenarioFailed(f"{whose or self.role} has no such address in this lab")
+        return str(found)
+
+    def fault(self, fault: Fault) -> None:
+        """Put a fault in force, and return when it is. Raises ScenarioFailed if it cannot be."""
+        self._request("put", fault)
+
+    def mend(self, fault: Fault) -> None:
+        """Take a fault away again, put in force by whomever, and return when it is gone."""
+        self._request("mend", fault)
+
+    def _request(self, what: str, fault: Fault) -> None:
+        self._requested += 1
+        interventions.request(self._requests, self.board, what, fault, self._requested)
 
     # The other actors.
 
@@ -234,6 +288,17 @@ class Actor:
         self.journal.process_forked(pid, child_role)
         return pid
 
+    def _child(self, role: str) -> Actor:
+        """What this actor's forked child is: on the same host."""
+        return Actor(
+            role,
+            self.folder,
+            self.journal,
+            self.board,
+            host=self.host,
+            requests=self._requests,
+        )
+
     def wait(self, pid: int) -> int:
         """Wait for a child to end: its exit status, or minus the signal that killed it."""
         _, status = os.waitpid(pid, 0)
@@ -259,7 +324,8 @@ class Actor:
 
     def _leave(self, status: int, sited: bool) -> NoReturn:
         _flush()
-        self.journal.entered("exit", None, {"status": status}, sited)
+        asked = about_open(FIRST_DESCRIPTOR)
+        self.journal.entered("exit", None, {"status": status}, sited, asked)
         os._exit(status)
 
     def execute(self, argv: Sequence[object]) -> NoReturn:
@@ -272,9 +338,11 @@ class Actor:
             FOLDER_VARIABLE: str(self.journal.folder),
             ROLE_VARIABLE: self.role,
             BOARD_VARIABLE: str(self.board.path),
+            HOST_VARIABLE: self.host,
         }
         _flush()
-        number = self.journal.entered("execve", None, {"path": path, "argv": words})
+        asked = about_open(FIRST_DESCRIPTOR)
+        number = self.journal.entered("execve", None, {"path": path, "argv": words}, asked=asked)
         try:
             os.execve(path, words, environment)
         except OSError as failure:
@@ -322,7 +390,7 @@ def _begin_child(parent: Actor, role: str, part: Part) -> NoReturn:
     try:
         kernel.prctl(kernel.PR_SET_NAME, role.encode())
         parent.journal.after_fork(role, role)
-        play_part(Actor(role, parent.folder, parent.journal, parent.board), part)
+        play_part(parent._child(role), part)
     except BaseException as failure:
         tell_failure(parent.board, role, failure)
     finally:

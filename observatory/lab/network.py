@@ -10,8 +10,8 @@
         network.interface("router", towards="server")    # "eth1"
         network.spawn(relay)                    # a process that ends with the lab
 
-Faults (``lab.faults``) are put in force and mended by functions of a fault and a network, called
-in the process that built it: ``put(fault, network)``, ``mend(fault, network)``.
+Faults (``lab.faults``) are put in force and mended by functions of a fault and a network
+(``lab.force``), called in the process that built it.
 
 No namespace has a name in /run/netns: each is held by a descriptor of this process and by one
 keeper process, and the kernel takes it away with them, however they end. As an ordinary user all
@@ -23,9 +23,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from socket import AF_INET, AF_INET6
 from types import TracebackType
@@ -34,10 +34,13 @@ from typing import TYPE_CHECKING, Any
 from observatory.errors import PermissionRefused, ScenarioFailed
 from observatory.lab import kernel, namespace, offload
 from observatory.lab.topology import VERSIONS, Host, InterfaceAddress, Plan
-from observatory.model import Topology
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
+
+    from observatory.lab.faults import Fault
+    from observatory.lab.force import InForce
+    from observatory.lab.relay import Relay
 
 READY_LIMIT_S = 5.0
 FIRST_INDEX = 100
@@ -58,13 +61,19 @@ HOST_SETTINGS = {
     "net.ipv6.conf.default.addr_gen_mode": "1",
     "net.ipv6.conf.default.accept_ra": "0",
 }
-ROUTER_SETTINGS = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+ROUTER_SETTINGS = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
+    # A router asks for its neighbours from its link-local address, or not at all (ndisc_send_ns).
+    "net.ipv6.conf.default.addr_gen_mode": "0",
+}
 
 
 class Network:
     """A lab as it stands. Made by :func:`build`; use it as a context manager.
 
-    ``pids`` is a process in each host's network, by the host's name.
+    ``pids`` is a process in each host's network, by the host's name. ``in_force`` and ``wires``
+    (relays, by the two nodes of their link) are ``lab.force``'s.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -73,7 +82,10 @@ class Network:
         self._namespaces: dict[str, int] = {}
         self._routes: dict[str, IPRoute] = {}
         self._helpers: set[int] = set()
-        self._relays: dict[tuple[str, str], str] = {}
+        self.relays: dict[tuple[str, str], str] = {}
+        self.in_force: dict[Fault, InForce] = {}
+        self.wires: dict[frozenset[str], Relay] = {}
+        self._numbers = count(1)
         self._stack = ExitStack()
         self._home = self._descriptor()
 
@@ -129,7 +141,9 @@ class Network:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _begin_helper(parent, work if host is None else lambda: (self.move_to(host), work()))
+            if host is not None:
+                self.move_to(host)
+            _begin_helper(parent, work)
         self._helpers.add(pid)
         return pid
 
@@ -141,21 +155,20 @@ class Network:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
-    # What became of it.
+    def at_end(self, work: Callable[[], object]) -> None:
+        """Call ``work()`` when the lab is closed, before its namespaces are let go."""
+        self._stack.callback(work)
+
+    # What became of it: kept here, used by what puts faults in force.
+
+    def number(self) -> int:
+        """A number that is new in this lab, to name something by."""
+        return next(self._numbers)
 
     def carry(self, host: str, device: str, relay: str) -> None:
         """Note what carries the packets of the link at this interface (``netem``, ``user-space
         relay``); empty where it is the wire itself again."""
-        self._relays[host, device] = relay
-
-    def topology(self, faults: Collection[str] = ()) -> Topology:
-        """As the trace has it, with what was done to it."""
-        planned = self.plan.topology()
-        links = tuple(
-            replace(link, relay=next(filter(None, map(self._relays.get, link.ends)), ""))
-            for link in planned.links
-        )
-        return replace(planned, links=links, faults=tuple(faults))
+        self.relays[host, device] = relay
 
     def close(self) -> None:
         """End the lab's processes and let go of its namespaces."""

@@ -10,28 +10,49 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from observatory.errors import ScenarioFailed
 from observatory.lab import kernel, privileges
-from observatory.lab.actor import FAILED, Actor, Part, note_end, play_part, tell_failure
+from observatory.lab.actor import ADDRESSES, FAILED, Actor, Part, note_end, play_part, tell_failure
 from observatory.lab.behaviour import Behaviour
 from observatory.lab.board import Board
+from observatory.lab.interventions import Interventions
+from observatory.lab.topology import LOOPBACK
 from observatory.sources.journal import FIRST_DESCRIPTOR, Journal
 
+if TYPE_CHECKING:
+    from observatory.lab.network import Network
+
+MARKS = "marks"
+AWAITED = {signal.SIGCHLD, signal.SIGIO}
+"""What the stage waits for: the end of a process, and a request of an actor's."""
 _LOOK_AGAIN_S = 0.0005
 
 
 class Stage:
     """What a behaviour is given: the place where its actors play."""
 
-    def __init__(self, behaviour: Behaviour, folder: Path, person: privileges.Person) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        folder: Path,
+        person: privileges.Person,
+        network: Network | None = None,
+    ) -> None:
         self._behaviour = behaviour
         self._folder = folder
         self._person = person
+        self._network = network
         self._board = Board(folder / "board")
         self._deadline = time.monotonic() + behaviour.time_limit
+        self._interventions: Interventions | None = None
         self.group = 0
+        plan = LOOPBACK if network is None else network.plan
+        self._board.tell(ADDRESSES, plan.directory(behaviour.hosts))
+        if network is not None:
+            self._interventions = Interventions(network, folder / MARKS, self._board)
+            self._interventions.begin(behaviour.faults)
 
     @property
     def folder(self) -> Path:
@@ -75,17 +96,23 @@ class Stage:
             with suppress(OSError):
                 os.setpgid(0, self.group)
             stage = os.getppid()
+            host = self._take_place(role)
             gate = _only_standard_streams(gate)
             for number in (signal.SIGTERM, signal.SIGHUP):  # the stage's own ends
                 signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
             privileges.become(self._person, self._behaviour.keeps_privileges(role))
             kernel.prctl(kernel.PR_SET_NAME, role.encode())
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != stage:
                 os._exit(0)
             actor = Actor(
-                role, self.folder, Journal(self._folder / "journal", role, role), self._board
+                role,
+                self.folder,
+                Journal(self._folder / "journal", role, role),
+                self._board,
+                host=host,
+                requests=self._interventions.actors_end if self._interventions else -1,
             )
             os.read(gate, 1)
             os.close(gate)
@@ -94,6 +121,14 @@ class Stage:
             tell_failure(self._board, role, failure)
         finally:
             os._exit(FAILED)
+
+    def _take_place(self, role: str) -> str:
+        """In the new process: be on the role's host; its name, empty where there is one only."""
+        if self._network is None or self._network.plan.is_loopback:
+            return ""
+        host = self._behaviour.host_of(role)
+        self._network.move_to(host)
+        return host
 
     def _reap(self) -> None:
         """Wait for every process of the play, forked children too (the stage inherits them)."""
@@ -108,9 +143,12 @@ class Stage:
         self.group = 0
 
     def _reap_until_failure(self, ends: Journal) -> ScenarioFailed | None:
+        """Until no process of the play is left. What belongs to the lab is in another group."""
         while True:
+            if self._interventions is not None:
+                self._interventions.serve()
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-self.group, os.WNOHANG)
             except ChildProcessError:
                 return self._told_failure()
             if pid:
@@ -123,7 +161,7 @@ class Stage:
                 return ScenarioFailed(
                     f"{self._behaviour.name} was not done after {limit:g} s and was ended"
                 )
-            signal.sigtimedwait({signal.SIGCHLD}, min(1.0, self._left()))
+            signal.sigtimedwait(AWAITED, min(1.0, self._left()))
 
     def _told_failure(self) -> ScenarioFailed | None:
         told = self._board.known().get("failure")
@@ -140,11 +178,11 @@ class Stage:
             return
         with suppress(ProcessLookupError):
             os.killpg(self.group, signal.SIGKILL)
-        self.group = 0
+        group, self.group = self.group, 0
         ends = Journal(self._folder / "journal", "", "")
         with suppress(ChildProcessError):
             while True:
-                pid, status = os.waitpid(-1, 0)
+                pid, status = os.waitpid(-group, 0)
                 note_end(ends, pid, os.waitstatus_to_exitcode(status))
         ends.close()
 

@@ -12,19 +12,20 @@
 For the one who observes::
 
     with open_stage(behaviour, opener=open_packet_socket) as stage:
-        capture = ...stage.capture_fd...        # a descriptor in the private network, or None
+        stage.opened                            # sockets in the private network, by interface
+        stage.pids                              # a process in the network of each host
         stage.go()
         outcome = stage.wait()                  # Ctrl-C ends the play and keeps what was seen
     outcome.calls, outcome.processes, outcome.defects, outcome.failure, outcome.interrupted
 
-``opener()`` runs in the stage process, inside the namespace, while it is privileged; it returns
-a socket (anything with ``fileno()``), whose descriptor the observer gets. When the observer is
-killed, the stage kills the actors and ends; the namespace goes with them.
+``opener(device)`` runs in the stage process, inside the namespace of each host of the lab, while
+it is privileged; it returns a socket (anything with ``fileno()``), whose descriptor the observer
+gets. When the observer is killed, the stage kills the actors and ends; the namespaces go with
+them.
 """
 
 from __future__ import annotations
 
-import array
 import gc
 import json
 import os
@@ -34,9 +35,9 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -45,16 +46,35 @@ import observatory.errors
 from observatory.errors import ObservatoryError, PermissionRefused, ScenarioFailed, UsageError
 from observatory.lab import kernel, namespace, privileges
 from observatory.lab.behaviour import Behaviour
-from observatory.lab.playing import Stage
-from observatory.model import Call, Process
+from observatory.lab.interventions import read_marks
+from observatory.lab.network import Network, build
+from observatory.lab.playing import AWAITED, MARKS, Stage
+from observatory.lab.topology import READY_MADE, Plan
+from observatory.model import Call, KernelEvent, Process, Topology
 from observatory.sources.journal_reader import Reading, read_journals
 
 __all__ = ["OpenStage", "Outcome", "Stage", "open_stage"]
 
-Opener = Callable[[], Any]
+Opener = Callable[[str], Any]
 
 _MESSAGE_SIZE = 1 << 20
+_MOST_DESCRIPTORS = 253  # SCM_MAX_FD (unix(7))
 _OBSERVER_DIED = signal.SIGHUP  # sent by the kernel; SIGTERM is the observer's own
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The opener's socket for interface ``device`` of ``host`` (empty where there is one host
+    only): its descriptor, owned by the one who observes."""
+
+    host: str
+    device: str
+    fd: int
+
+    @property
+    def name(self) -> str:
+        """As the trace names the interface."""
+        return f"{self.host}:{self.device}" if self.host else self.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +83,8 @@ class Outcome:
 
     ``failure`` is set when a process of the behaviour failed or the time was up (ScenarioFailed),
     or its journal could not be written: the calls until then are there nonetheless.
-    ``interrupted`` is True if the user ended it.
+    ``interrupted`` is True if the user ended it. ``events`` are what was done to the lab
+    (``lab:fault``), ``topology`` is the lab as it then was, None where there is one host only.
     """
 
     calls: tuple[Call, ...]
@@ -71,24 +92,30 @@ class Outcome:
     defects: tuple[str, ...]
     failure: ObservatoryError | None = None
     interrupted: bool = False
+    events: tuple[KernelEvent, ...] = ()
+    topology: Topology | None = None
 
 
 class OpenStage:
     """The observer's side of a stage; see the module's head. Use it as a context manager.
 
-    ``capture_fd`` is the opener's socket, owned by the caller once taken; ``settings`` the kernel
-    settings in force there.
+    ``opened`` are the opener's sockets, owned by the caller once taken; ``settings`` the kernel
+    settings in force there; ``pids`` a process in the network of each host of the lab, by the
+    host's name, which is empty where there is one only.
     """
 
     def __init__(
-        self, pid: int, control: socket.socket, folder: Path, behaviour: Behaviour
+        self, pid: int, control: socket.socket, folder: Path, behaviour: Behaviour, plan: Plan
     ) -> None:
         self._pid: int | None = pid
         self._control = control
         self._folder = folder
         self._behaviour = behaviour
-        self.capture_fd: int | None = None
+        self._plan = plan
+        self._descriptors: tuple[int, ...] = ()
+        self.opened: tuple[Opened, ...] = ()
         self.settings: Mapping[str, str] = {}
+        self.pids: Mapping[str, int] = {}
 
     def __enter__(self) -> OpenStage:
         return self
@@ -103,15 +130,13 @@ class OpenStage:
 
     def _receive(self) -> dict[str, Any]:
         """The stage's next message; empty if it is gone."""
-        size = array.array("i", [0]).itemsize
         try:
-            text, control, _, _ = self._control.recvmsg(_MESSAGE_SIZE, socket.CMSG_SPACE(size))
+            text, fds, _, _ = socket.recv_fds(self._control, _MESSAGE_SIZE, _MOST_DESCRIPTORS)
         except ConnectionError:
             return {}
-        for level, kind, data in control:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self.capture_fd = array.array("i", data[:size])[0]
-                os.set_inheritable(self.capture_fd, False)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self._descriptors += tuple(fds)
         return json.loads(text) if text else {}
 
     def prepare(self) -> None:
@@ -124,6 +149,11 @@ class OpenStage:
         if "ready" not in message:
             raise ScenarioFailed(f"the stage of {self._behaviour.name} ended before it was set up")
         self.settings = message["settings"]
+        self.pids = message["pids"]
+        self.opened = tuple(
+            Opened(host, device, fd)
+            for (host, device), fd in zip(message["opened"], self._descriptors, strict=True)
+        )
 
     def go(self) -> None:
         """Let the actors begin."""
@@ -139,9 +169,32 @@ class OpenStage:
         """The stage process, in whose network the play is; None when it has ended."""
         return self._pid
 
+    @property
+    def topology(self) -> Topology | None:
+        """The lab as it is now, with what was done to it; None where there is one host only and
+        nothing was done to it."""
+        marks = read_marks(self._folder / MARKS)
+        if self._plan.is_loopback and not marks:
+            return None
+        return self._plan.topology(
+            tuple(mark.what for mark in marks), marks[-1].relays if marks else {}
+        )
+
     def so_far(self) -> Reading:
         """What the journals hold while the play goes on."""
-        return read_journals(self._folder / "journal")
+        reading = read_journals(self._folder / "journal")
+        if self._plan.is_loopback:
+            return reading
+        return reading._replace(processes=tuple(self._placed(reading.processes)))
+
+    def _placed(self, processes: Sequence[Process]) -> Iterator[Process]:
+        """Each with its host: its role's, or for a forked child its parent's."""
+        by_pid = {process.pid: process for process in processes}
+        for process in processes:
+            first = process
+            while first.parent in by_pid:
+                first = by_pid[first.parent]
+            yield replace(process, host=self._behaviour.host_of(first.role))
 
     def wait(self, interrupted: bool = False) -> Outcome:
         """Wait for the play's end and read its journals; if ``interrupted``, end it now.
@@ -161,8 +214,17 @@ class OpenStage:
                 _raise_told(message)
             except ObservatoryError as told:
                 failure = told
-        reading = read_journals(self._folder / "journal")
-        return Outcome(reading.calls, reading.processes, reading.defects, failure, interrupted)
+        reading = self.so_far()
+        marks = read_marks(self._folder / MARKS)
+        return Outcome(
+            reading.calls,
+            reading.processes,
+            reading.defects,
+            failure,
+            interrupted,
+            events=tuple(mark.event(number) for number, mark in enumerate(marks, 1)),
+            topology=self.topology,
+        )
 
     def _end(self) -> None:
         """End the stage process, and with it the actors; idempotent."""
@@ -197,9 +259,14 @@ def _raise_told(message: Mapping[str, Any]) -> None:
 
 
 def open_stage(
-    behaviour: Behaviour, *, private: bool = True, opener: Opener | None = None
+    behaviour: Behaviour,
+    *,
+    private: bool = True,
+    opener: Opener | None = None,
+    interface: str = "lo",
 ) -> OpenStage:
-    """Set up a stage for ``behaviour``: in a private network, or on the host's own.
+    """Set up a stage for ``behaviour``: in its lab, which is private, or on the machine's own
+    network. ``interface`` is the one that ``opener`` is asked for where there is one host only.
 
     Returns when everything is ready for :meth:`OpenStage.go`. Raises UsageError if the behaviour
     refuses the host's network, PermissionRefused, or what ``opener`` raised.
@@ -209,6 +276,7 @@ def open_stage(
             f"{behaviour.name} cannot be observed on the host's own network: "
             f"{behaviour.host_refusal}. Run it without --host."
         )
+    plan = plan_of(behaviour)
     person = privileges.invoker()
     folder = Path(tempfile.mkdtemp(prefix="observatory-"))
     for name in ("journal", "files"):
@@ -224,9 +292,10 @@ def open_stage(
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _run_stage(behaviour, folder, person, theirs, private, opener, observer)
+        setting = _Setting(behaviour, plan, folder, person, private, opener, interface)
+        _run_stage(setting, theirs, observer)
     theirs.close()
-    stage = OpenStage(pid, ours, folder, behaviour)
+    stage = OpenStage(pid, ours, folder, behaviour, plan)
     try:
         stage.prepare()
     except BaseException:
@@ -235,30 +304,87 @@ def open_stage(
     return stage
 
 
-def _run_stage(
-    behaviour: Behaviour,
-    folder: Path,
-    person: privileges.Person,
-    control: socket.socket,
-    private: bool,
-    opener: Opener | None,
-    observer: int,
-) -> NoReturn:
+def plan_of(behaviour: Behaviour) -> Plan:
+    """The lab that ``behaviour`` plays in. Raises UsageError for a name that none has."""
+    if isinstance(behaviour.lab, Plan):
+        return behaviour.lab
+    if behaviour.lab not in READY_MADE:
+        raise UsageError(
+            f"{behaviour.name} plays in a lab {behaviour.lab!r}, which is not there: "
+            f"it may be {', '.join(READY_MADE)}"
+        )
+    return READY_MADE[behaviour.lab]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What the stage process is to set up."""
+
+    behaviour: Behaviour
+    plan: Plan
+    folder: Path
+    person: privileges.Person
+    private: bool
+    opener: Opener | None
+    interface: str
+
+    def build(self) -> Network | None:
+        """The lab, in a private network; None on the machine's own."""
+        if not self.private:
+            return None
+        namespace.enter_private_network()
+        sysctls = {host: self.behaviour.settings_of(host) for host in self.plan.names}
+        return build(self.plan, sysctls)
+
+    def open_captures(self, network: Network | None) -> Iterator[tuple[str, str, Any]]:
+        """Host, interface and socket, of every interface that is to be captured."""
+        if self.opener is None:
+            return
+        if network is None or self.plan.is_loopback:
+            yield "", self.interface, self.opener(self.interface)
+            return
+        for host in self.plan.names:
+            devices = [end.device for end in self.plan.ends(host)]
+            with network.enter(host):
+                for device in [*devices, *(["lo"] if self.behaviour.captures_loopback else [])]:
+                    yield host, device, self.opener(device)
+
+    def settings(self, network: Network | None) -> dict[str, str]:
+        """The settings in force. Where hosts differ in one, each's has its name before it."""
+        names = namespace.RELEVANT_SETTINGS
+        if network is None or self.plan.is_loopback:
+            return namespace.read_settings(names)
+        by_host = {}
+        for host in self.plan.names:
+            own = self.behaviour.settings_of(host)
+            with network.enter(host):
+                by_host[host] = namespace.read_settings(dict.fromkeys([*names, *own]))
+        told: dict[str, str] = {}
+        for name in dict.fromkeys(name for found in by_host.values() for name in found):
+            values = {host: found[name] for host, found in by_host.items() if name in found}
+            if len(values) == len(by_host) and len(set(values.values())) == 1:
+                told[name] = values[self.plan.names[0]]
+            else:
+                told |= {f"{host}:{name}": value for host, value in values.items()}
+        return told
+
+
+def _run_stage(setting: _Setting, control: socket.socket, observer: int) -> NoReturn:
     """The stage process, from its fork to its end."""
+    behaviour = setting.behaviour
     stage: Stage | None = None
+    network: Network | None = None
     message: dict[str, object]
     try:
         _prepare_process()
-        if private:
-            namespace.enter_private_network()
-            namespace.write_settings(behaviour.sysctls)
+        network = setting.build()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, _OBSERVER_DIED)  # unshare() took it back
         if os.getppid() != observer:
             os._exit(1)
-        stage = entered = Stage(behaviour, folder, person)
+        stage = entered = Stage(behaviour, setting.folder, setting.person, network)
         signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered))
         signal.signal(_OBSERVER_DIED, lambda *_: _end_without_trace(entered))
-        _send_ready(control, opener)
+        _send_ready(control, setting, network)
         if control.recv(16) == b"go":
             behaviour.play(stage)
         message = {"ended": True}
@@ -279,7 +405,7 @@ def _prepare_process() -> None:
     gc.freeze()  # garbage of the observer's must not close descriptors that are reused here
     os.setsid()  # the terminal's Ctrl-C is the observer's to handle
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _OBSERVER_DIED)
@@ -297,17 +423,26 @@ def _end_without_trace(stage: Stage) -> NoReturn:
     os._exit(1)
 
 
-def _send_ready(control: socket.socket, opener: Opener | None) -> None:
-    message = {"ready": True, "settings": namespace.read_settings(namespace.RELEVANT_SETTINGS)}
+def _send_ready(control: socket.socket, setting: _Setting, network: Network | None) -> None:
     try:
-        opened = [] if opener is None else [opener()]
+        opened = list(setting.open_captures(network))
     except PermissionError as failure:
         raise PermissionRefused(
             f"opening the capture was refused ({failure.strerror}): run with sudo"
         ) from failure
-    socket.send_fds(control, [json.dumps(message).encode()], [one.fileno() for one in opened])
-    for one in opened:
-        one.close()
+    pids = {"": os.getpid()}
+    if network is not None and not setting.plan.is_loopback:
+        pids = network.pids
+    message = {
+        "ready": True,
+        "settings": setting.settings(network),
+        "pids": pids,
+        "opened": [(host, device) for host, device, _ in opened],
+    }
+    sockets = [sock for _, _, sock in opened]
+    socket.send_fds(control, [json.dumps(message).encode()], [sock.fileno() for sock in sockets])
+    for sock in sockets:
+        sock.close()
 
 
 def _send(control: socket.socket, message: Mapping[str, Any]) -> None:

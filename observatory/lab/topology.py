@@ -25,9 +25,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from socket import AF_INET, AF_INET6
+from typing import Any
 
 from observatory.errors import UsageError
 from observatory.model import Link, Node, Topology
@@ -156,8 +158,27 @@ class Plan:
         """The address to which ``host`` hands what is for its neighbour ``towards``."""
         return self._first_hop(host, towards)[1].address(family)
 
-    def topology(self) -> Topology:
-        """As the trace has it."""
+    def directory(self, hosts: Mapping[str, str]) -> dict[str, Any]:
+        """Who is where, as JSON can hold it: ``hosts`` by role as given, and ``addresses`` by host,
+        family and the host towards which (empty: its first). Of loopback every host has them."""
+        if self.is_loopback:
+            own = {str(int(family)): {"": self.address("host", family)} for family in VERSIONS}
+            return {"hosts": {}, "addresses": {"": own}}
+        addresses: dict[str, Any] = {}
+        for host in self.names:
+            for family in VERSIONS:
+                known = addresses.setdefault(host, {}).setdefault(str(int(family)), {})
+                for towards in (None, *self.names):
+                    with suppress(UsageError):
+                        known[towards or ""] = self.address(host, family, towards)
+        return {"hosts": dict(hosts), "addresses": addresses}
+
+    def topology(
+        self, faults: tuple[str, ...] = (), relays: Mapping[str, str] | None = None
+    ) -> Topology:
+        """As the trace has it: with what was done to it, and what carried the packets of a link,
+        by one of its ends (``router:eth1``), where that was not the wire itself."""
+        carried = relays or {}
         return Topology(
             self.name,
             tuple(
@@ -173,9 +194,13 @@ class Plan:
                 for host in self.hosts
             ),
             tuple(
-                Link(((a.host, a.device), (b.host, b.device)))
+                Link(
+                    ((a.host, a.device), (b.host, b.device)),
+                    carried.get(f"{a.host}:{a.device}") or carried.get(f"{b.host}:{b.device}", ""),
+                )
                 for a, b in (one.ends for one in self.cables)
             ),
+            faults,
         )
 
     def _first_hop(self, host: str, towards: str) -> tuple[End, End]:

@@ -15,10 +15,13 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from observatory.errors import UsageError
 from observatory.lab.behaviour import Behaviour, Play
+
+if TYPE_CHECKING:
+    from observatory.lab.topology import Plan
 
 _REGISTERED: dict[str, Behaviour] = {}
 
@@ -29,10 +32,15 @@ def behaviour(
     section: str,
     title: str,
     summary: str,
-    sysctls: Mapping[str, str] | None = None,
+    lab: str | Plan = "loopback",
+    hosts: Mapping[str, str] | None = None,
+    sysctls: Mapping[str, str | Mapping[str, str]] | None = None,
+    faults: Iterable[Any] = (),
+    captures_loopback: bool = False,
     privileged: bool | Iterable[str] = False,
     needs_private: str = "",
     time_limit: float = 30.0,
+    aftermath: float = 5.0,
     slow: bool = False,
     expects: Any = None,
 ) -> Callable[[Play], Play]:
@@ -47,10 +55,15 @@ def behaviour(
             title=title,
             summary=summary,
             play=play,
+            lab=lab,
+            hosts=dict(hosts or {}),
             sysctls=dict(sysctls or {}),
+            faults=tuple(faults),
+            captures_loopback=captures_loopback,
             privileged=privileged if isinstance(privileged, bool) else tuple(privileged),
             needs_private=needs_private,
             time_limit=time_limit,
+            aftermath=aftermath,
             slow=slow,
             expects=expects,
         )

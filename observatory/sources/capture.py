@@ -14,7 +14,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from types import TracebackType
@@ -56,7 +56,7 @@ class Capture:
     ``sock`` comes from :func:`observatory.sources.ring.open_packet_socket`, perhaps in another
     process. ``index`` is the interface's number in the trace. ``sink`` gets every batch of frames
     as it arrives, in the capturing thread, so that what was seen survives a crash of ours; what it
-    raises ends up in stop().
+    raises ends up in stop(). ``may_be_down``: it is no failure that the interface is down at first.
     """
 
     def __init__(
@@ -66,20 +66,23 @@ class Capture:
         index: int = 0,
         sink: Sink | None = None,
         ring_bytes: int = RING_BYTES,
+        may_be_down: bool = False,
     ) -> None:
         self._sock = sock
         self._index = index
         self._sink = sink
         self._ring_bytes = ring_bytes
+        self._may_be_down = may_be_down
         self._link = link_of(sock)
         self._source: Source | None = None
+        self._queued, self._missed = 0, 0
         self._sniffer: Any = None
         self._lock = threading.Lock()
         self._uncut: list[Batch] = []
         self._frames: list[Frame] = []
         self._taken = 0
-        self._last_arrival = 0.0
-        self._failure: Exception | None = None
+        self.last_arrival = 0.0
+        self.failure: Exception | None = None
         self._dropped: int | None = None
         self.method = ""
 
@@ -95,7 +98,7 @@ class Capture:
 
         ready = threading.Event()
         try:
-            self._source = open_source(self._sock, self._ring_bytes)
+            self._source = open_source(self._sock, self._ring_bytes, self._may_be_down)
         except BaseException:
             self._sock.close()
             raise
@@ -128,11 +131,30 @@ class Capture:
         if self._dropped is not None or self._source is None:
             return
         try:
-            self._wait_settled(grace, settled, time.monotonic() + limit)
+            wait_until_quiet([self], grace, settled, limit)
         finally:
-            self._finish(self._source)
-        if self._failure is not None:
-            raise self._failure
+            self.finish()
+        if self.failure is not None:
+            raise self.failure
+
+    def halt(self) -> None:
+        """From now on no frame is captured; what was captured may still have to be read."""
+        if self._source is not None:
+            self._source.halt()
+            self._queued, self._missed = self._source.counted()
+
+    def finish(self) -> None:
+        """Read what the kernel has captured, and end; without waiting for more."""
+        if self._dropped is not None or self._source is None:
+            return
+        self.halt()
+        deadline = time.monotonic() + DRAIN_LIMIT
+        while self._taken < self._queued and self.failure is None and time.monotonic() < deadline:
+            time.sleep(TICK / 5)
+        if self._sniffer.running:
+            self._sniffer.stop()
+        self._dropped = self._missed + max(0, self._queued - self._taken)
+        self._capture_socket.close()
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -179,42 +201,45 @@ class Capture:
     ) -> None:
         if error is None:
             self.stop()
-        elif self._dropped is None and self._source is not None:
-            self._finish(self._source)
+        else:
+            self.finish()
 
     def _receive(self, batches: list[Batch]) -> None:
         """In the sniffer's thread."""
         with self._lock:
             self._uncut.extend(batches)
             self._taken += sum(batch.count for batch in batches)
-            self._last_arrival = time.monotonic()
+            self.last_arrival = time.monotonic()
         if self._sink is not None:
             self._sink(tuple(frame for batch in batches for frame in batch.frames(self._index)))
 
     def _fail(self, error: Exception) -> None:
         """In the sniffer's thread: the first failure is kept, the sink is left alone after it."""
-        self._failure = self._failure or error
+        self.failure = self.failure or error
         self._sink = None
 
-    def _wait_settled(self, grace: float, settled: Callable[[], bool], deadline: float) -> None:
-        while not settled() and self._going(deadline):
-            time.sleep(TICK)
-        since = time.monotonic()
-        # A block that is not full arrives only when it is retired.
-        quiet = grace + RETIRE_MS / 1000
-        while time.monotonic() - max(since, self._last_arrival) < quiet and self._going(deadline):
-            time.sleep(TICK)
 
-    def _going(self, deadline: float) -> bool:
-        return self._failure is None and time.monotonic() < deadline
+def wait_until_quiet(
+    captures: Sequence[Capture],
+    grace: float = GRACE,
+    settled: Callable[[], bool] = lambda: True,
+    limit: float = LIMIT,
+) -> None:
+    """Return when ``settled()`` says that nothing more is expected, and then ``grace`` seconds have
+    passed without a frame on any interface; after ``limit`` seconds in any case, and when one of
+    them has failed."""
+    deadline = time.monotonic() + limit
 
-    def _finish(self, source: Source) -> None:
-        source.halt()
-        queued, dropped = source.counted()
-        deadline = time.monotonic() + DRAIN_LIMIT
-        while self._taken < queued and self._going(deadline):
-            time.sleep(TICK / 5)
-        if self._sniffer.running:
-            self._sniffer.stop()
-        self._dropped = dropped + max(0, queued - self._taken)
-        self._capture_socket.close()
+    def going() -> bool:
+        return time.monotonic() < deadline and all(one.failure is None for one in captures)
+
+    while not settled() and going():
+        time.sleep(TICK)
+    since = time.monotonic()
+    # A block that is not full arrives only when it is retired.
+    quiet = grace + RETIRE_MS / 1000
+    while going():
+        last = max(one.last_arrival for one in captures)
+        if time.monotonic() - max(since, last) >= quiet:
+            return
+        time.sleep(TICK)

@@ -167,18 +167,21 @@ def link_of(sock: socket.socket) -> Link:
     return Link(name, LINKTYPES[hardware], hardware == ARPHRD_LOOPBACK)
 
 
-def open_source(sock: socket.socket, ring_bytes: int = RING_BYTES) -> Source:
+def open_source(
+    sock: socket.socket, ring_bytes: int = RING_BYTES, may_be_down: bool = False
+) -> Source:
     """The best source there is for ``sock``, capturing from now on. It owns the socket.
 
-    Raises CaptureError when the interface is down.
+    Raises CaptureError when the interface is down, unless it ``may_be_down``: it is then captured
+    from when it comes up.
     """
     try:
-        return Ring(sock, ring_bytes)
+        return Ring(sock, ring_bytes, may_be_down=may_be_down)
     except OSError:
         # No TPACKET_V3 (before Linux 3.2, or an emulated kernel) or no memory for the ring.
         with suppress(OSError):
             sock.setsockopt(SOL_PACKET, PACKET_RX_RING, TPACKET_REQ3.pack(*[0] * 7))
-        return PlainSocket(sock)
+        return PlainSocket(sock, may_be_down=may_be_down)
 
 
 class Ring:
@@ -188,7 +191,9 @@ class Ring:
     frames can wait until there is time. Raises OSError when the kernel refuses the ring.
     """
 
-    def __init__(self, sock: socket.socket, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self, sock: socket.socket, ring_bytes: int = RING_BYTES, *, may_be_down: bool = False
+    ) -> None:
         blocks = max(2, ring_bytes // BLOCK_BYTES)
         size = blocks * BLOCK_BYTES
         self._link = link_of(sock)
@@ -209,7 +214,7 @@ class Ring:
         self._next = 0
         self._counts = _Counts(sock, "=III")
         self.method = f"TPACKET_V3 ring, {size // MIB} MiB"
-        _receive_all(sock, self._link)
+        _receive_all(sock, self._link, may_be_down)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -280,7 +285,13 @@ class RingBlock:
 class PlainSocket:
     """An ordinary packet socket with as large a buffer as we are given, read with recvmsg."""
 
-    def __init__(self, sock: socket.socket, buffer_bytes: int = PLAIN_BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        buffer_bytes: int = PLAIN_BUFFER_BYTES,
+        *,
+        may_be_down: bool = False,
+    ) -> None:
         self._link = link_of(sock)
         self._sock = sock
         sock.setblocking(False)
@@ -288,7 +299,7 @@ class PlainSocket:
         self._counts = _Counts(sock, "=II")
         granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.method = f"AF_PACKET socket, {granted // 1024} KiB"
-        _receive_all(sock, self._link)
+        _receive_all(sock, self._link, may_be_down)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -381,9 +392,11 @@ def _stamp(control: list[tuple[int, int, bytes]]) -> int:
     raise CaptureError("the kernel gave a frame without a time (SO_TIMESTAMPNS)")
 
 
-def _receive_all(sock: socket.socket, link: Link) -> None:
+def _receive_all(sock: socket.socket, link: Link, may_be_down: bool) -> None:
     sock.bind((link.name, ETH_P_ALL))
-    _check_up(sock, link.name)
+    pending = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if pending and not (may_be_down and pending == errno.ENETDOWN):
+        raise _lost(link.name, pending)
 
 
 def _refuse_all(sock: socket.socket) -> None:
@@ -392,12 +405,6 @@ def _refuse_all(sock: socket.socket) -> None:
     program = ctypes.create_string_buffer(SOCK_FILTER.pack(BPF_RET_K, 0, 0, 0))
     length_and_address = struct.pack("@HP", 1, ctypes.addressof(program))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, length_and_address)
-
-
-def _check_up(sock: socket.socket, interface: str) -> None:
-    pending = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if pending:
-        raise _lost(interface, pending)
 
 
 def _check_alive(sock: socket.socket, interface: str) -> None:

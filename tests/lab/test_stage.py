@@ -15,7 +15,7 @@ from tests.lab.plays import behaviour, named, performed, roles
 NOBODY = 65534
 
 
-def packet_socket():
+def packet_socket(device):
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 
 
@@ -47,7 +47,9 @@ def wait_for_ever(stage):
 
 def test_the_capture_socket_is_in_the_private_network():
     with opened(behaviour(say_hello), opener=packet_socket) as stage:
-        with socket.socket(fileno=stage.capture_fd) as capture:
+        (opened_there,) = stage.opened
+        assert opened_there.name == "lo"
+        with socket.socket(fileno=opened_there.fd) as capture:
             assert not os.get_inheritable(capture.fileno())
             capture.settimeout(5)
             stage.go()
@@ -61,7 +63,8 @@ def test_the_capture_socket_is_in_the_private_network():
 
 def test_without_an_opener_there_is_no_capture_socket():
     with opened(behaviour(say_hello)) as stage:
-        assert stage.capture_fd is None
+        assert stage.opened == ()
+        assert stage.pids == {"": stage.pid}
         assert stage.settings["net.core.somaxconn"].isdecimal()
 
 
@@ -97,7 +100,7 @@ def test_its_files_are_gone_with_it():
     ],
 )
 def test_what_the_opener_raises_is_raised_here(raised, told):
-    def refuse():
+    def refuse(device):
         raise raised
 
     try:
@@ -231,7 +234,7 @@ def test_an_ordinary_user_needs_no_privilege(tmp_path):
                 with open_stage(behaviour(say_hello), opener=packet_socket) as stage:
                     stage.go()
                     outcome = stage.wait()
-                    answer = f"{stage.capture_fd is not None} {named(outcome, 'sendto')[0].result}"
+                    answer = f"{len(stage.opened)} {named(outcome, 'sendto')[0].result}"
             except Exception as failure:
                 answer = f"{type(failure).__name__}: {failure}"
             os.write(writable, answer.encode())
@@ -243,7 +246,7 @@ def test_an_ordinary_user_needs_no_privilege(tmp_path):
     os.waitpid(pid, 0)
     if answer.startswith("PermissionRefused"):
         pytest.skip(answer)
-    assert answer == "True 5"
+    assert answer == "1 5"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
