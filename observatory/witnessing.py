@@ -45,10 +45,22 @@ class Witnessing:
     tracepoints: Tracepoints | None
     unwatched: str = ""
 
+    def ready(self) -> None:
+        """Returns when every event from now on will be seen, or it is known why none will."""
+        if self.tracepoints is None:
+            return
+        try:
+            self.tracepoints.ready()
+        except OSError as error:
+            why = error.strerror or str(error)
+            self.unwatched = f"The kernel's tracepoints cannot be had ({why}): {WITHOUT}."
+            self.tracepoints = None
+
     def testify(self, trace: Trace) -> Trace:
         """Stop, and add what the kernel said of the run to ``trace``."""
         from observatory.analysis.own_events import own_events
 
+        self.ready()
         if self.tracepoints is None:
             return replace(trace, unwatched=self.unwatched)
         self.tracepoints.stop()
@@ -69,7 +81,10 @@ class Witnessing:
 
 @contextmanager
 def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
-    """The kernel's tracepoints while the block runs, where they are to be had."""
+    """The kernel's tracepoints while the block runs, from ``ready()`` on, where they are to be had.
+
+    They are opened meanwhile, which takes some 30 ms.
+    """
     if not wanted:
         yield Witnessing(None, NOT_WANTED)
         return
@@ -79,12 +94,7 @@ def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
     from observatory.sources.tracefs import Tracepoints
 
     tracepoints = Tracepoints(tuple(COSTS))
-    try:
-        tracepoints.start()
-    except OSError as error:
-        why = f"The kernel's tracepoints cannot be had ({error.strerror or error}): {WITHOUT}."
-        yield Witnessing(None, why)
-        return
+    tracepoints.start()
     try:
         yield Witnessing(tracepoints)
     finally:

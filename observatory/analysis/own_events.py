@@ -23,9 +23,10 @@ SLACK_NS = 5_000_000
 
 NO_DROPS = frozenset({"", "0", "1", "CONSUMED", "NOT_DROPPED_YET"})
 """Reasons that are none: the packet was used up (include/net/dropreason-core.h)."""
-AT_THE_END = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE"})
-"""Reasons for what still stands in a queue when its socket goes. Without payload that is an
-acknowledged FIN or ACK, which nobody misses."""
+WITH_BYTES_ONLY = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE", "NOT_SPECIFIED"})
+"""Reasons for what still stands in a queue when its socket goes, or for what the kernel frees
+without giving any. Bytes are lost so; but a FIN or ACK without bytes was understood all the same
+(TIME-WAIT frees each FIN so), and nobody misses it."""
 
 
 class Whose(Enum):
@@ -101,6 +102,8 @@ class _Sorting:
             if life.opener in self._threads:
                 return Whose.OURS
             return Whose.FOREIGN if self._has_our_endpoints(life) else Whose.NOISE
+        if not life.pairs and self._threads.issuperset(life.pids):
+            return Whose.OURS  # without a peer nothing happens to it but by its owner's calls
         if not self._has_our_endpoints(life):
             return Whose.NOISE
         openers = {
@@ -132,8 +135,8 @@ class _Sorting:
 
     def whose(self, position: int) -> Whose:
         event = self._events[position]
-        if event.event == QUEUE:
-            return Whose.NOISE
+        if event.event == QUEUE or event.detail.get("error") == "0":
+            return Whose.NOISE  # disconnecting a socket reports an error of 0: that there is none
         if event.event == DROP:
             return self._whose_drop(position, event)
         known = self._whose.get(id(event))
@@ -146,9 +149,9 @@ class _Sorting:
             return Whose.NOISE
         segment = self._spoken.get(position)
         if segment is not None:
-            idle = reason in AT_THE_END and segment.length == 0
-            return Whose.NOISE if idle else Whose.OURS
-        if reason in AT_THE_END or not event.detail.get("protocol"):
+            missed = segment.length > 0 or "S" in segment.flags
+            return Whose.OURS if missed or reason not in WITH_BYTES_ONLY else Whose.NOISE
+        if reason in WITH_BYTES_ONLY or not event.detail.get("protocol"):
             return Whose.NOISE
         received = self._own_sockets.get(event.detail.get("receiver"), ())
         if any(life.first_ns <= event.time_ns <= life.last_ns for life in received):

@@ -40,7 +40,7 @@ REMOVAL_PAUSE_S: Final = 0.05
 
 
 class Tracepoints:
-    """The events of ``wanted`` (``SYSTEM:NAME``) from :meth:`start` to :meth:`stop`.
+    """The events of ``wanted`` (``SYSTEM:NAME``) from :meth:`ready` to :meth:`stop`.
 
     ``watched`` and ``missing`` say which of them this kernel has; ``lost`` how many events did not
     fit the buffer, and ``unread`` how many pages of it were not understood, known after stop().
@@ -51,81 +51,96 @@ class Tracepoints:
         self._folder = -1
         self._instance = -1
         self._name = ""
-        self._pipes: dict[int, list[bytes]] = {}
+        self._pipes: list[int] = []
+        self._pages: list[bytes] = []
         self._formats: list[Format] = []
         self._layout = PageLayout()
         self._to_realtime_ns = 0
-        self._ended = threading.Event()
-        self._reader: threading.Thread | None = None
-        self._remover: threading.Thread | None = None
         self._key = secrets.token_bytes(16)
+        self._failure: OSError | None = None
+        self._open = threading.Event()
+        self._end = threading.Event()
+        self._emptied = threading.Event()
+        # One thread opens, reads and removes. Changing the clock and removing the instance wait
+        # for every processor, some 30 ms each, in which the run can be set up and analyzed; and
+        # Ctrl-C does not reach a thread between the two.
+        self._thread = threading.Thread(target=self._work, name="tracepoints")
         self.watched: tuple[str, ...] = ()
         self.missing: tuple[str, ...] = ()
         self.lost = 0
         self.unread = 0
 
     def start(self) -> None:
+        """Begin to open the instance."""
+        self._thread.start()
+
+    def ready(self) -> None:
         """Returns when every event from now on will be seen.
 
         Raises OSError where tracefs is not to be had (no root, no such file system, no memory for
         another instance), after which nothing is left behind.
         """
-        try:
-            self._folder = open_folder()
-            remove_leftovers(self._folder)
-            self._make_instance()
-            self._layout = parse_header_page(_read("events/header_page", self._folder))
-            self._to_realtime_ns = _set_clock(self._instance)
-            self._enable()
-            self._open_pipes()
-        except (OSError, BadTracepoint) as error:
-            self.close()
-            if isinstance(error, OSError):
-                raise
-            raise OSError(f"tracefs is not as it should be: {error}") from error
-        self._reader = threading.Thread(target=self._read_on, name="tracepoints", daemon=True)
-        self._reader.start()
+        self._open.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Take what is still in the buffers, and begin to remove the instance."""
-        if self._reader is None:
-            return
-        with suppress(OSError):
-            _write("tracing_on", "0", self._instance)
-        self._ended.set()
-        self._reader.join()
-        self._reader = None
-        self._drain()
-        with suppress(OSError):
-            self.lost = sum(_lost_of(_read(path, self._instance)) for path in self._stats())
-        # Removal waits for every processor to have left the buffer, some 30 ms: meanwhile what was
-        # seen can be analyzed.
-        self._remover = threading.Thread(target=self._remove, name="tracepoints-removal")
-        self._remover.start()
+        self._end.set()
+        self._emptied.wait()
 
     def close(self) -> None:
-        """Remove the instance; idempotent. What was read can be had still."""
-        self.stop()
-        if self._remover is not None:
-            self._remover.join()
-            self._remover = None
-        else:
+        """Returns when the instance is removed; idempotent. What was read can be had still."""
+        self._end.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        """The thread, from opening to removal."""
+        try:
+            try:
+                self._set_up()
+            finally:
+                self._open.set()
+            while not self._end.wait(TICK_S):
+                self._drain()
+            _write("tracing_on", "0", self._instance)
+            self._drain()
+            self._count_lost()
+        except OSError as failure:
+            self._failure = failure
+        except BadTracepoint as failure:
+            self._failure = OSError(f"tracefs is not as it should be: {failure}")
+        finally:
+            self._open.set()
+            self._emptied.set()
             self._remove()
+
+    def _set_up(self) -> None:
+        self._folder = open_folder()
+        remove_leftovers(self._folder)
+        self._make_instance()
+        self._layout = parse_header_page(_read("events/header_page", self._folder))
+        self._to_realtime_ns = _set_clock(self._instance)
+        self._enable()
+        for cpu in self._processors():
+            path = f"per_cpu/{cpu}/trace_pipe_raw"
+            pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._instance)
+            self._pipes.append(pipe)
 
     def events(self) -> list[KernelEvent]:
         """All that was read, in order of time (CLOCK_REALTIME), numbered from 1."""
         decoder = Decoder.of(self._formats, self._identity)
         found: list[KernelEvent] = []
         self.unread = 0
-        for pages in self._pipes.values():
-            for raw in pages:
-                try:
-                    page = read_page(raw, self._layout)
-                    found += decoder.events(
-                        (time_ns + self._to_realtime_ns, record) for time_ns, record in page.records
-                    )
-                except BadTracepoint:
-                    self.unread += 1
+        for raw in self._pages:
+            try:
+                page = read_page(raw, self._layout)
+                found += decoder.events(
+                    (time_ns + self._to_realtime_ns, record) for time_ns, record in page.records
+                )
+            except BadTracepoint:
+                self.unread += 1
         return merge(found)
 
     def _identity(self, address: int) -> str:
@@ -160,40 +175,37 @@ class Tracepoints:
             watched.append(event)
         self.watched, self.missing = tuple(watched), tuple(missing)
 
-    def _open_pipes(self) -> None:
-        for cpu in _listed("per_cpu", self._instance):
-            path = f"per_cpu/{cpu}/trace_pipe_raw"
-            pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._instance)
-            self._pipes[pipe] = []
-
-    def _stats(self) -> list[str]:
-        return [f"per_cpu/{cpu}/stats" for cpu in _listed("per_cpu", self._instance)]
-
-    def _read_on(self) -> None:
-        while not self._ended.wait(TICK_S):
-            self._drain()
+    def _processors(self) -> list[str]:
+        return _listed("per_cpu", self._instance)
 
     def _drain(self) -> None:
-        for pipe, pages in self._pipes.items():
-            with suppress(OSError):  # EAGAIN: it is empty
+        for pipe in self._pipes:
+            with suppress(BlockingIOError):
                 while page := os.read(pipe, self._layout.size):
-                    pages.append(page)
+                    self._pages.append(page)
+
+    def _count_lost(self) -> None:
+        every = (_read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
+        self.lost = sum(map(_lost_of, every))
 
     def _remove(self) -> None:
-        for pipe in self._pipes:
-            with suppress(OSError):
-                os.close(pipe)
-        self._pipes = dict(enumerate(self._pipes.values()))
-        if self._instance >= 0:
-            os.close(self._instance)
+        for file in (*self._pipes, self._instance):
+            if file >= 0:
+                os.close(file)
         if self._name:
             _remove_instance(self._folder, self._name)
         if self._folder >= 0:
             os.close(self._folder)
         self._folder, self._instance, self._name = -1, -1, ""
+        self._pipes.clear()
 
     def __enter__(self) -> Tracepoints:
         self.start()
+        try:
+            self.ready()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
