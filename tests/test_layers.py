@@ -37,11 +37,13 @@ ALLOWED = {
     }
     | BASE,
     "tracing": {"pipeline", "witnessing", "analysis", "codec", "sources", "lab"} | BASE,
+    "pages": {"analysis", "reports", "messages"} | BASE,
     "atlas": {"pipeline", "reports", "messages", "claims", "lab", "sources"} | BASE,
     "doctor": {"lab", "sources"} | BASE,
     "cli": {
         "cli",
         "pipeline",
+        "pages",
         "atlas",
         "messages",
         "tracing",

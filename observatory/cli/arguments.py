@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from observatory import __version__
-from observatory.cli import atlas, commands, comparing, running, tracing
+from observatory.cli import atlas, commands, comparing, running, serving, tracing
 from observatory.cli.completion import SHELLS
 
 DESCRIPTION = "Shows what every socket call does on the wire, and why it returned what it returned."
@@ -55,6 +55,7 @@ examples:
 
 REPORT_EPILOG = """\
 examples:
+  observatory report run.pcapng --format html -o run.html
   observatory report run.pcapng --format markdown > run.md
   observatory report run.pcapng --format svg -o ladder.svg
   observatory report run.pcapng --format csv --rows segments | head
@@ -79,6 +80,20 @@ examples:
   observatory list
   observatory list 4.9 --json
 """
+
+
+REPORT_FORMATS = (
+    "text",
+    "json",
+    "html",
+    "markdown",
+    "svg",
+    "png",
+    "mermaid",
+    "csv",
+    "pcapng",
+    "pcap",
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -131,6 +146,9 @@ def make_parser() -> argparse.ArgumentParser:
         "-i", "--interface", metavar="IFACE", default="lo", help="to capture on (default: lo)"
     )
     the_run.add_argument(
+        "--no-kernel", action="store_true", help="do not ask the kernel's tracepoints (root only)"
+    )
+    the_run.add_argument(
         "-q", "--quiet", action="store_true", help="print only the name of each file"
     )
     _add_full(the_run)
@@ -158,10 +176,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_only(the_report)
     the_report.add_argument(
         "--format",
-        choices=["text", "json", "markdown", "svg", "png", "mermaid", "csv", "pcapng", "pcap"],
+        choices=[*REPORT_FORMATS],
         default="text",
-        help="svg, png, mermaid: the ladder as a picture; csv: a table; pcapng: annotated anew; "
-        "pcap: the packets alone (default: text)",
+        help="html: one page with all of it; svg, png, mermaid: the ladder as a picture; "
+        "csv: a table; pcapng: annotated anew; pcap: the packets alone (default: text)",
     )
     the_report.add_argument(
         "--rows", choices=["calls", "segments"], help="of a csv (default: calls)"
@@ -176,6 +194,9 @@ def make_parser() -> argparse.ArgumentParser:
     the_diff = command("diff", comparing.diff, comparing.SUMMARY, comparing.EPILOG)
     comparing.add_arguments(the_diff)
 
+    the_serve = command("serve", serving.serve, serving.SUMMARY, serving.EPILOG)
+    serving.add_arguments(the_serve)
+
     the_atlas = command("atlas", atlas.atlas, atlas.SUMMARY, atlas.EPILOG)
     atlas.add_arguments(the_atlas)
 
@@ -184,6 +205,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(the_check)
 
     the_doctor = command("doctor", commands.doctor, "what is there, what is missing, what mends it")
+    the_doctor.add_argument(
+        "--mend",
+        action="store_true",
+        help="remove what runs that were killed have left behind (root only)",
+    )
     _add_json(the_doctor)
 
     the_completion = command(

@@ -82,6 +82,12 @@ def _svg(analysis: Analysis, display: Display) -> str:
     return render(analysis)
 
 
+def _html(analysis: Analysis) -> Iterator[bytes]:
+    from observatory.pages import page
+
+    return (chunk.encode() for chunk in page(analysis))
+
+
 def _png(analysis: Analysis) -> Iterator[bytes]:
     from observatory.reports.svg import png, render
 
@@ -110,6 +116,7 @@ TEXT: Mapping[str, Callable[[Analysis, Display], str]] = {
     "segments-csv": _segments_csv,
 }
 BINARY: Mapping[str, Callable[[Analysis], Iterator[bytes]]] = {
+    "html": _html,
     "png": _png,
     "pcapng": _pcapng,
     "pcap": _pcap,

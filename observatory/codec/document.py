@@ -99,7 +99,7 @@ def entries(analysis: Analysis) -> Document:
     """The document as typed values."""
     trace = analysis.trace
     datagram_sockets = {s.id for s in analysis.sockets if "SOCK_DGRAM" in s.type}
-    interfaces = [interface.name for interface in trace.interfaces]
+    interfaces = [_clean(interface.name) for interface in trace.interfaces]
     return Document(
         schema=SCHEMA,
         run=_run(trace, analysis.notes),
@@ -119,20 +119,20 @@ def entries(analysis: Analysis) -> Document:
 def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
     run: RunHeader = trace.run
     return RunEntry(
-        scenario=run.scenario,
+        scenario=_text(run.scenario),
         command=_text(run.command),
-        kernel=run.kernel,
+        kernel=_text(run.kernel),
         started_ns=run.started_ns,
         interfaces=[
-            InterfaceEntry(each.name, each.captured, each.dropped, each.host)
+            InterfaceEntry(_clean(each.name), each.captured, each.dropped, each.host)
             for each in trace.interfaces
         ],
         sources=SourcesEntry(run.calls_source, run.segments_source, run.kernel_source),
         capture_method=run.capture_method,
         version=run.version,
         settings=dict(run.settings),
-        defects=list(trace.defects),
-        notes=list(notes),
+        defects=[_clean(defect) for defect in trace.defects],
+        notes=[_clean(note) for note in notes],
         topology=None if run.topology is None else _topology(run.topology),
         counters=[_counter(counter) for counter in trace.counters],
         witness=None if trace.witness is None else _witness(trace.witness),

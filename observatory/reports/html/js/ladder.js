@@ -1,0 +1,336 @@
+// The ladder: what of it is in view is in the document, and nothing else.
+
+import { placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./layout.js";
+import { eventName } from "./model.js";
+import { follow } from "./selection.js";
+import * as shapes from "./shapes.js";
+import { clear, duration, el, moment, say, svg, visible } from "./text.js";
+
+const DRAWN_WHOLE = 2600; // px; what is higher scrolls within its own frame
+const BEYOND = 500; // px drawn above and below of what is in view
+const PRINTED_ROWS = 1500;
+
+export class Ladder {
+  constructor(frame, model, selection) {
+    this.frame = frame;
+    this.selection = selection;
+    this.heads = el("div", { class: "lane-heads" });
+    this.drawing = svg("svg", { class: "drawing", role: "group", "aria-label": say("ladder") });
+    this.canvas = el("div", { class: "canvas" }, this.heads, this.drawing);
+    clear(frame, this.canvas);
+    this.options = { scale: false, zoom: 1 };
+    this.whole = false;
+    this.use(model);
+    follow(this.canvas, selection);
+    frame.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    new ResizeObserver(() => this.resized()).observe(frame);
+    selection.subscribe((change) => this.chosen(change));
+  }
+
+  use(model) {
+    this.model = model;
+    this.rows = model.drawing.rows;
+  }
+
+  show(rows) {
+    this.rows = rows;
+    this.arrange();
+  }
+
+  set(options) {
+    Object.assign(this.options, options);
+    this.arrange();
+    if (this.selection.pinned) this.reveal(this.selection.pinned);
+  }
+
+  resized() {
+    if (this.frame.clientWidth !== this.room && !this.whole) this.arrange();
+  }
+
+  // --- Where everything is ---
+
+  arrange(room = this.frame.clientWidth) {
+    if (!room) return;
+    this.room = room;
+    this.cell ??= measureCell(this.drawing);
+    const { drawing } = this.model;
+    this.gutter = Math.max(...this.rows.slice(-1).map((row) => moment(row[1]).length), 7) * this.cell;
+    this.lanes = placeLanes(drawing.lanes.length, room - 2, this.gutter);
+    this.places = placeRows(this.rows, { ...this.options, pause: drawing.pause_ns });
+    this.bars = placeBars(this.places, this.model, this.options.scale);
+    this.repeats = placeRepeats(this.places, this.model);
+    this.indexes = new Map();
+    this.rows.forEach(([kind, , id], index) => {
+      const key = keyOf(kind, id);
+      if (key && !this.indexes.has(key)) this.indexes.set(key, index);
+    });
+    const { width } = this.lanes;
+    const { height } = this.places;
+    const scrolls = !this.whole && (height > DRAWN_WHOLE || width > room);
+    this.frame.classList.toggle("scrolls", scrolls);
+    this.frame.classList.toggle("tall", !this.whole && height > DRAWN_WHOLE);
+    this.canvas.style.width = `${width}px`;
+    this.canvas.style.height = `${height + this.headHeight()}px`;
+    this.drawHeads();
+    this.draw();
+  }
+
+  headHeight() {
+    return 46;
+  }
+
+  drawHeads() {
+    clear(
+      this.heads,
+      el("span", { class: "lane-head time-head" }, say("time")),
+      this.model.drawing.lanes.map((lane, index) => {
+        const [, name, pid] = /^(.*)\[(\d+)\]$/s.exec(lane.label) ?? [null, lane.label, ""];
+        const room = Math.max(110, Math.min(this.lanes.between || 300, 300) - 10);
+        const head = el(
+          "span",
+          { class: `lane-head${lane.pid === null ? " endpoint" : ""}`, title: visible(lane.label) },
+          el("b", {}, visible(name)),
+          pid ? el("small", {}, `pid ${pid}`) : el("small", {}, say(lane.node ? "router" : "no-process")),
+        );
+        const x = this.lanes.xs[index];
+        head.style.maxWidth = `${room}px`;
+        const last = index === this.lanes.xs.length - 1 && index > 0;
+        if (index === 0) head.style.left = `${x - 12}px`;
+        else if (last) head.style.right = `${this.lanes.width - x - 12}px`;
+        else Object.assign(head.style, { left: `${x}px`, transform: "translateX(-50%)" });
+        head.dataset.align = index === 0 ? "left" : last ? "right" : "middle";
+        return head;
+      }),
+    );
+  }
+
+  // --- Drawing what is in view ---
+
+  scrolled() {
+    const top = this.frame.scrollTop;
+    const bottom = top + this.frame.clientHeight;
+    if (top >= this.from && bottom <= this.until) return;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    const { places, lanes } = this;
+    const inner = this.frame.classList.contains("tall");
+    const top = inner ? this.frame.scrollTop - BEYOND : 0;
+    const bottom = inner ? this.frame.scrollTop + this.frame.clientHeight + BEYOND : places.height;
+    this.from = inner ? Math.max(0, top) : 0;
+    this.until = inner ? Math.min(bottom, places.height + this.headHeight()) : Infinity;
+    const end = Math.min(bottom, places.height);
+    const start = Math.max(0, Math.min(top, places.height));
+    this.drawing.setAttribute("viewBox", `0 ${start} ${lanes.width} ${Math.max(1, end - start)}`);
+    this.drawing.setAttribute("width", lanes.width);
+    this.drawing.setAttribute("height", Math.max(1, end - start));
+    this.drawing.style.top = `${start + this.headHeight()}px`;
+    const inView = (one) => one.top <= end && one.bottom >= start;
+    const first = places.firstAt(start - ROW);
+    const last = places.firstAt(end + ROW);
+    const rows = [];
+    let labelled = -Infinity;
+    for (let index = first; index < last; index += 1) {
+      const y = places.ys[index];
+      const roomy = y - labelled >= 13;
+      if (roomy) labelled = y;
+      rows.push(this.drawRow(this.rows[index], y, roomy));
+    }
+    clear(
+      this.drawing,
+      svg("g", { class: "lanes" }, this.drawLanes(start, end)),
+      svg("g", { class: "repeats" }, this.repeats.filter(inView).map((one) => this.drawRepeat(one))),
+      svg("g", { class: "rows" }, rows),
+      svg("g", { class: "bars" }, this.bars.filter(inView).map((bar) => this.drawBar(bar))),
+      svg("g", { class: "gaps" }, places.gaps.filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW).map((gap) => this.drawGap(gap))),
+    );
+    this.light();
+  }
+
+  drawLanes(start, end) {
+    return this.model.drawing.lanes.flatMap((lane, index) => {
+      const born = lane.born === null ? 0 : this.places.yOf(lane.born);
+      const ended = lane.ended === null ? end : this.places.yOf(lane.ended) + 10;
+      if (born > end) return [];
+      return shapes.lane(this.lanes.xs[index], Math.max(born, start), Math.max(Math.min(ended, end), start), end);
+    });
+  }
+
+  drawGap(gap) {
+    const { xs } = this.lanes;
+    const middle = xs.length > 1 ? (xs[0] + xs.at(-1)) / 2 : xs[0] + 120;
+    return shapes.gap(xs, gap.y, say("gap", { length: duration(gap.ns) }), middle);
+  }
+
+  drawBar(bar) {
+    const shape = shapes.bar(this.lanes.xs[bar.lane], bar);
+    shape.dataset.key = bar.key;
+    return shape;
+  }
+
+  drawRepeat(one) {
+    const shape = shapes.repeat(this.lanes.xs[one.lane], one);
+    shape.dataset.ties = `${one.key} ${one.of}`;
+    return shape;
+  }
+
+  drawRow(row, y, roomy) {
+    const [kind, time, id] = row;
+    const key = keyOf(kind, id);
+    const described = kind !== "returned" && key !== null;
+    const parts = [
+      svg("rect", { class: "hit", x: 0, y: y - ROW / 2, width: this.lanes.width, height: ROW }),
+      roomy ? shapes.text(this.gutter, y + 4, "time", "end", moment(time)) : null,
+      ...{ segment: () => this.drawSegment(row, y, roomy), kernel: () => this.drawEvent(row, y, roomy), end: () => this.drawEnd(row, y) }[kind]?.() ?? this.drawCall(row, y, roomy),
+    ];
+    const group = svg("g", { class: this.styles(row), role: described ? "button" : null, tabindex: described ? -1 : null, "aria-label": described ? this.model.describe(key) : null, "aria-hidden": described ? null : "true" }, parts);
+    if (key) group.dataset.key = key;
+    return group;
+  }
+
+  styles([kind, , id]) {
+    const styles = ["row", kind];
+    if (kind === "segment") {
+      const segment = this.model.get(`segment-${id}`);
+      styles.push(`cause-${segment.cause.kind}`);
+      if (segment.retransmission) styles.push("again");
+      if (segment.flags.includes("R")) styles.push("reset");
+      if (segment.icmp) styles.push("icmp");
+      if (this.model.lost.has(id)) styles.push("lost");
+      if (segment.cause.confidence !== "certain") styles.push(segment.cause.confidence);
+    } else if (kind !== "kernel" && kind !== "end") {
+      const call = this.model.get(`call-${id}`);
+      styles.push("call");
+      if (call.errno) styles.push("failed");
+      styles.push(call.explanation.confidence);
+    }
+    return styles.join(" ");
+  }
+
+  drawSegment([, , id, source, target], y, roomy) {
+    const segment = this.model.get(`segment-${id}`);
+    const [x1, x2] = [this.lanes.xs[source], this.lanes.xs[target]];
+    const fit = roomy ? Math.floor((Math.abs(x2 - x1) - 24) / this.cell) : 0;
+    return shapes.arrow(x1, x2, y, { lost: this.model.lost.has(id), fit }, segment);
+  }
+
+  // A call's words stand on the side of its bar where they fit.
+  drawCall([kind, , id, lane, words], y, roomy) {
+    if (!roomy) return [];
+    const call = this.model.get(`call-${id}`);
+    return this.beside(lane, y, `c${id}`, words, kind === "returned" || kind === "whole" ? call.errno : null);
+  }
+
+  beside(lane, y, number, words, errno) {
+    const x = this.lanes.xs[lane];
+    const room = (space) => Math.floor((space - 16) / this.cell) - number.length - 1;
+    const [right, left] = [room(this.lanes.width - x), room(x - this.gutter - 14)];
+    const shown = visible(words);
+    const goesRight = right >= shown.length || (left < shown.length && right >= Math.min(left, 40));
+    const clipped = clip(shown, goesRight ? right : left);
+    const spans = [shapes.span("number", number), " ", ...emphasized(clipped, errno)];
+    return [shapes.text(goesRight ? x + 12 : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
+  }
+
+  drawEvent([, , id, lane], y, roomy) {
+    const event = this.model.get(`kernel-${id}`);
+    const { detail } = event;
+    const what = detail.old && detail.new ? `${detail.old} → ${detail.new}` : (detail.reason ?? detail.error ?? "");
+    const x = lane === null ? this.lanes.xs[0] : this.lanes.xs[lane];
+    const label = roomy ? this.beside(lane ?? 0, y, `k${id}`, `${eventName(event)} ${what}`.trim(), null) : [];
+    return [shapes.mark(x, y), ...label];
+  }
+
+  drawEnd([, , , lane, words], y) {
+    return this.beside(lane, y, "", words, null);
+  }
+
+  // --- Light: what is pointed at, and what belongs to it ---
+
+  light() {
+    const { active, pinned } = this.selection;
+    const related = active === null ? new Set() : this.model.related(active);
+    this.drawing.classList.toggle("focused", active !== null);
+    for (const shape of this.drawing.querySelectorAll("[data-key]")) {
+      const { key } = shape.dataset;
+      shape.classList.toggle("lit", related.has(key));
+      shape.classList.toggle("active", key === active);
+      shape.classList.toggle("pinned", key === pinned);
+      if (shape.hasAttribute("role")) {
+        shape.setAttribute("aria-pressed", key === pinned);
+        shape.setAttribute("tabindex", -1);
+      }
+    }
+    for (const tie of this.drawing.querySelectorAll("[data-ties]")) {
+      tie.classList.toggle("lit", tie.dataset.ties.split(" ").some((key) => key === active));
+    }
+    const entry = this.element(pinned) ?? this.drawing.querySelector("[role=button]");
+    entry?.setAttribute("tabindex", 0);
+  }
+
+  chosen({ moved, reveal }) {
+    this.light();
+    if (moved && reveal) this.reveal(this.selection.pinned);
+  }
+
+  element(key) {
+    return key === null ? null : this.drawing.querySelector(`[role=button][data-key="${key}"]`);
+  }
+
+  // Brings a thing into view and, where the keyboard is in the ladder, to the keyboard.
+  reveal(key) {
+    const index = this.indexes.get(key);
+    if (index === undefined) return;
+    const y = this.places.ys[index] + this.headHeight();
+    const { frame } = this;
+    if (frame.classList.contains("tall")) {
+      const [top, height] = [frame.scrollTop, frame.clientHeight];
+      if (y < top + this.headHeight() + ROW || y > top + height - 2 * ROW) {
+        frame.scrollTop = y - height / 2;
+        this.draw();
+      }
+    }
+    const focused = this.drawing.contains(document.activeElement);
+    const element = this.element(key);
+    if (focused) element?.focus({ preventScroll: true });
+    const box = element?.getBoundingClientRect();
+    const covered = document.querySelector(".toolbar")?.getBoundingClientRect().height ?? 0;
+    if (box && (box.top < covered + 60 || box.bottom > window.innerHeight - 40)) {
+      window.scrollBy({ top: box.top - window.innerHeight / 2, behavior: "instant" });
+    }
+  }
+
+  // --- Printing: all of it, as wide as the paper ---
+
+  print(on, width) {
+    this.whole = on;
+    const rows = this.kept ?? this.rows;
+    this.kept = on ? rows : null;
+    this.rows = on ? rows.slice(0, PRINTED_ROWS) : rows;
+    this.arrange(on ? width : this.frame.clientWidth);
+    return on ? Math.max(0, rows.length - PRINTED_ROWS) : 0;
+  }
+}
+
+export function keyOf(kind, id) {
+  if (kind === "segment" || kind === "kernel") return `${kind}-${id}`;
+  return kind === "end" ? null : `call-${id}`;
+}
+
+const clip = (words, size) => (words.length > size ? `${words.slice(0, Math.max(1, size - 1))}…` : words);
+
+function emphasized(words, errno) {
+  const at = errno ? words.lastIndexOf(errno) : -1;
+  if (at < 0) return [words];
+  return [words.slice(0, at), shapes.span("errno", errno), words.slice(at + errno.length)];
+}
+
+function measureCell(drawing) {
+  const probe = shapes.text(0, 0, "halo", "start", "0".repeat(50));
+  drawing.append(probe);
+  const width = probe.getComputedTextLength() / 50;
+  probe.remove();
+  return width || 7.3;
+}

@@ -1,0 +1,88 @@
+// The ladder's shapes, each an SVG element. Colours and strokes are the stylesheet's.
+
+import { segmentHead, segmentNumbers, segmentTie } from "./model.js";
+import { svg, visible } from "./text.js";
+
+const HEAD = 7; // an arrow's
+const CLEAR = 7; // what it keeps from the middle of a lane
+
+export function text(x, y, style, anchor, ...children) {
+  return svg("text", { x, y, class: style, "text-anchor": anchor }, ...children);
+}
+
+export const span = (style, words) => svg("tspan", { class: style }, words);
+
+export function lane(x, from, until, gone) {
+  const shapes = [svg("line", { class: "lane", x1: x, x2: x, y1: from, y2: until })];
+  if (gone > until) shapes.push(svg("line", { class: "lane gone", x1: x, x2: x, y1: until, y2: gone }));
+  return shapes;
+}
+
+export function gap(xs, y, words, labelX) {
+  const breaks = xs.map((x) => svg("path", { class: "break", d: `M${x} ${y - 12}v5l-5 2 10 4 -10 4 5 2v5` }));
+  return svg("g", { class: "gap" }, breaks, text(labelX, y + 4, "gap-words", "middle", words));
+}
+
+// An arrow between two lanes at height y; `fit` says how many characters a label may have.
+export function arrow(x1, x2, y, { lost, fit }, segment) {
+  if (x1 === x2) return loop(x1, y, segment);
+  const way = x2 > x1 ? 1 : -1;
+  const start = x1 + CLEAR * way;
+  const end = lost ? x2 - 22 * way : x2 - CLEAR * way;
+  const low = y + 7;
+  const shapes = [svg("path", { class: "line", d: `M${start + 4 * way} ${low}H${end - (lost ? 0 : HEAD - 1) * way}` })];
+  if (lost) shapes.push(svg("path", { class: "cross", d: `M${end - 5} ${low - 5}l10 10m0 -10l-10 10` }));
+  else shapes.push(svg("path", { class: "head", d: `M${end} ${low}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
+  shapes.push(origin(start, low, segment.cause.kind));
+  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, fit));
+  return shapes;
+}
+
+function loop(x, y, segment) {
+  return [
+    svg("path", { class: "line", d: `M${x + CLEAR} ${y - 6}c26 0 26 12 6 12` }),
+    svg("path", { class: "head", d: `M${x + CLEAR} ${y + 6}l${HEAD} -4v8z` }),
+    origin(x + CLEAR, y - 6, segment.cause.kind),
+    label(x + 36, y + 4, "start", segment, 80),
+  ];
+}
+
+// Who made it: a call (a dot), the kernel in reply (a ring), a timer (a clock), nobody known (?).
+function origin(x, y, kind) {
+  if (kind === "call") return svg("circle", { class: "origin call", cx: x, cy: y, r: 3.5 });
+  if (kind === "reply") return svg("circle", { class: "origin", cx: x, cy: y, r: 3.5 });
+  if (kind === "timer") {
+    return svg("g", { class: "origin" }, svg("circle", { cx: x, cy: y, r: 5 }), svg("path", { d: `M${x} ${y - 3.4}V${y}h2.6` }));
+  }
+  return text(x, y + 4, "origin unknown", "middle", "?");
+}
+
+// As much of the label as fits, the most telling first.
+function label(x, y, anchor, segment, fit) {
+  const parts = [
+    ["number", `#${segment.id}`],
+    ["flags", segmentHead(segment)],
+    ["numbers", segmentNumbers(segment)],
+    ["tie", segmentTie(segment)],
+  ].map(([style, words]) => [style, visible(words)]);
+  const short = [parts[0], ["flags", segment.flags || parts[1][1]], ...parts.slice(2)];
+  const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];
+  const size = (choice) => choice.reduce((sum, [, words]) => sum + words.length + 1, -1);
+  const chosen = choices.find((choice) => size(choice) <= fit) ?? choices.at(-1);
+  const spans = chosen.filter(([, words]) => words).flatMap(([style, words], index) => [index ? " " : "", span(style, words)]);
+  return text(x, y, "halo", anchor, ...spans);
+}
+
+export function bar(x, { call, top, bottom, depth, endless }) {
+  const styles = ["bar", call.errno && "failed", endless && "endless", call.explanation.confidence];
+  const rect = svg("rect", { class: styles.filter(Boolean).join(" "), x: x - 5 + depth * 7, y: top, width: 10, height: bottom - top, rx: 3 });
+  return rect;
+}
+
+// A bracket beside the lane from the first copy to the next.
+export function repeat(x, { top, bottom, side }) {
+  const out = side * 16;
+  return svg("path", { d: `M${x + side * 6} ${top + 7}C${x + out} ${top + 12} ${x + out} ${bottom} ${x + side * 6} ${bottom + 7}` });
+}
+
+export const mark = (x, y) => svg("path", { class: "mark", d: `M${x} ${y - 6}l6 6l-6 6l-6 -6z` });
