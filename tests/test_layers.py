@@ -24,6 +24,7 @@ ALLOWED = {
     "reports": {"reports", "codec", "messages"} | BASE,
     "lab": {"lab", "sources", "codec"} | BASE,
     "scenarios": {"scenarios", "lab", "sources", "codec"} | BASE,
+    "claims": {"claims", "codec"} | BASE,
     "witnessing": {"analysis", "codec", "sources"} | BASE,
     "pipeline": {
         "pipeline",
@@ -42,6 +43,7 @@ ALLOWED = {
     "doctor": {"lab", "sources"} | BASE,
     "cli": {
         "cli",
+        "claims",
         "pipeline",
         "pages",
         "atlas",
@@ -70,7 +72,7 @@ OBSERVING = {
     "ctypes",
     "pyshark",
 }
-PURE = ("model", "analysis", "codec")
+PURE = ("model", "analysis", "codec", "claims")
 # codec turns bytes to values and back; symbolic names come from the standard library's tables.
 EXEMPT = {("codec", "socket"), ("codec", "os")}
 

@@ -29,7 +29,7 @@ SECTIONS = {
     "14.2": "timeouts",
     "14.3": "recv and send",
     "14.7": "how much data is queued",
-    "15.6": "a stream of the Unix domain",
+    "15.5": "a stream of the Unix domain",
     "16.2": "non-blocking reads and writes",
     "24.2": "out-of-band data",
 }

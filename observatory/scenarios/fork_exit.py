@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     ),
 )
 def fork_child_exits(stage: Stage) -> None:
-    """UNP 4.8: in the child "the close of connfd is not required [...] since the next statement
-    calls exit, and part of process termination is to close all open descriptors by the kernel".
+    """UNP 4.8, of close() in the child: "This is not required since the next statement calls exit,
+    and part of process termination is to close all open descriptors by the kernel".
     The child holds the listening socket too; giving that up says nothing to anybody, for the
     parent has it as well.
     """

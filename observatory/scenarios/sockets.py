@@ -113,8 +113,8 @@ def socket_default_protocol(stage: Stage) -> None:
     Unix socket has no protocol, 0.
 
     The headers have two sets of names, PF_ for socket()'s first argument, AF_ for what stands in
-    addresses, "this may change" (UNP 4.2). SO_DOMAIN and the bound address show that to the
-    kernel both are one number.
+    addresses (UNP 4.2). SO_DOMAIN and the bound address show that to the kernel both are one
+    number.
     """
 
     def ask(sock: InstrumentedSocket) -> None:

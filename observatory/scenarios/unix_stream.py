@@ -1,4 +1,4 @@
-"""UNP 15.6: the same client and server over TCP and over a Unix domain stream."""
+"""UNP 15.5: the same client and server over TCP and over a Unix domain stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVICE = "socket ok, bind ok, listen ok, accept4 ok, recv ok, send ok, close ok
 
 @behaviour(
     "unix-stream-beside-tcp",
-    section="15.6",
+    section="15.5",
     title="One conversation over TCP, and the same over a Unix stream",
     summary="Call for call the same on both sides, results included; only the first is ever seen "
     "on the wire.",
@@ -40,7 +40,7 @@ SERVICE = "socket ok, bind ok, listen ok, accept4 ok, recv ok, send ok, close ok
 )
 def unix_stream_beside_tcp(stage: Stage) -> None:
     """A protocol family is an argument of socket() and a kind of address; the rest of the API
-    does not ask which it is (UNP 15.1, 15.6). Over TCP each step has its segments, over the Unix
+    does not ask which it is (UNP 15.1, 15.5). Over TCP each step has its segments, over the Unix
     stream the kernel moves the bytes from one buffer to the other: there is no network to be seen
     on. The TCP conversation comes first, and shows that the capture would have seen anything.
     """
@@ -66,10 +66,12 @@ def unix_stream_beside_tcp(stage: Stage) -> None:
 
     def server(actor: Actor) -> None:
         serve(actor, AF_INET, (LOOPBACK, 0))
+        actor.ask("done over TCP")
         serve(actor, AF_UNIX, str(actor.folder / "server.sock"))
 
     def client(actor: Actor) -> None:
         talk(actor, AF_INET)
+        actor.tell("done over TCP")
         talk(actor, AF_UNIX)
 
     stage.play(client=client, server=server)
