@@ -199,16 +199,20 @@ class OpenStage:
     def wait(self, interrupted: bool = False) -> Outcome:
         """Wait for the play's end and read its journals; if ``interrupted``, end it now.
 
+        The lab stays, with what carries its packets, until :meth:`close`: the kernel may have
+        something left to send.
         A failure of the behaviour and Ctrl-C are told in the outcome, not raised.
         """
         failure: ObservatoryError | None = None
+        killed = False
         try:
             message = {} if interrupted else self._receive()
             if not interrupted and "ended" not in message and "error" not in message:
-                message = {"error": "ScenarioFailed", "text": "its stage was killed"}
+                killed, message = True, {"error": "ScenarioFailed", "text": "its stage was killed"}
         except KeyboardInterrupt:
             interrupted, message = True, {}
-        self._end()
+        if interrupted or killed:
+            self._end()
         if "error" in message:
             try:
                 _raise_told(message)
@@ -382,8 +386,9 @@ def _run_stage(setting: _Setting, control: socket.socket, observer: int) -> NoRe
         if os.getppid() != observer:
             os._exit(1)
         stage = entered = Stage(behaviour, setting.folder, setting.person, network)
-        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered))
-        signal.signal(_OBSERVER_DIED, lambda *_: _end_without_trace(entered))
+        built = network
+        signal.signal(signal.SIGTERM, lambda *_: _end_with_actors(entered, built))
+        signal.signal(_OBSERVER_DIED, lambda *_: _end_without_trace(entered, built))
         _send_ready(control, setting, network)
         if control.recv(16) == b"go":
             behaviour.play(stage)
@@ -397,7 +402,10 @@ def _run_stage(setting: _Setting, control: socket.socket, observer: int) -> NoRe
         if stage is not None:
             stage.end_all()
         _send(control, message)
+        control.recv(16)  # the lab is there until the observer has seen enough
     finally:
+        if network is not None:
+            network.close()
         os._exit(0)
 
 
@@ -411,16 +419,18 @@ def _prepare_process() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, _OBSERVER_DIED)
 
 
-def _end_with_actors(stage: Stage) -> NoReturn:
+def _end_with_actors(stage: Stage, network: Network | None) -> NoReturn:
     stage.end_all()
+    if network is not None:
+        network.close()
     os._exit(1)
 
 
-def _end_without_trace(stage: Stage) -> NoReturn:
+def _end_without_trace(stage: Stage, network: Network | None) -> NoReturn:
     """The observer was killed, and nobody else is left to remove the play's files."""
     stage.end_all()
     shutil.rmtree(stage.folder.parent, ignore_errors=True)
-    os._exit(1)
+    _end_with_actors(stage, network)
 
 
 def _send_ready(control: socket.socket, setting: _Setting, network: Network | None) -> None:
