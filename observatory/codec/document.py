@@ -7,7 +7,7 @@ document is made, for it loads msgspec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from observatory.codec.calltext import call_text
@@ -29,6 +29,7 @@ from observatory.codec.document_shape import (
     NodeEntry,
     ProcessEntry,
     RunEntry,
+    ScalesEntry,
     SegmentEntry,
     SightingEntry,
     SocketEntry,
@@ -58,6 +59,9 @@ from observatory.model import (
     Witness,
 )
 from observatory.model.calls import Argument
+
+Scaling = dict[tuple[int | None, Endpoint], int | None]
+"""The window scale option of a connection's SYN from an endpoint, None if it has none."""
 
 TCP = Protocol.TCP  # looked up once: finding an enumeration's member takes longer than a field
 
@@ -99,6 +103,7 @@ def entries(analysis: Analysis) -> Document:
     """The document as typed values."""
     trace = analysis.trace
     datagram_sockets = {s.id for s in analysis.sockets if "SOCK_DGRAM" in s.type}
+    options = _scaling(analysis.segments)
     interfaces = [_clean(interface.name) for interface in trace.interfaces]
     return Document(
         schema=SCHEMA,
@@ -106,7 +111,7 @@ def entries(analysis: Analysis) -> Document:
         processes=[_process(process) for process in trace.processes],
         calls=[_call(call, call.socket not in datagram_sockets) for call in analysis.calls],
         segments=[_segment(segment, interfaces) for segment in analysis.segments],
-        connections=[_connection(connection) for connection in analysis.connections],
+        connections=[_connection(each, options) for each in analysis.connections],
         kernel=[_kernel(event) for event in trace.kernel],
         coverage=_coverage(analysis.coverage),
         sockets=[_socket(socket) for socket in analysis.sockets],
@@ -167,7 +172,7 @@ def _process(process: Process) -> ProcessEntry:
         pid=process.pid,
         parent=process.parent,
         command=_clean(process.command),
-        role=process.role,
+        role=_clean(process.role),
         ended_ns=process.ended_ns,
         status=process.status,
         signal=process.signal,
@@ -264,13 +269,13 @@ def _name(interface: int, interfaces: Sequence[str]) -> str | None:
     return interfaces[interface] if interface < len(interfaces) else None
 
 
-def _connection(connection: Connection) -> ConnectionEntry:
+def _connection(connection: Connection, options: Scaling) -> ConnectionEntry:
     return ConnectionEntry(
         id=connection.id,
         client=str(connection.client),
         server=str(connection.server),
-        opened=connection.opened,
-        closed=connection.closed,
+        opened=_clean(connection.opened),
+        closed=_clean(connection.closed),
         states=StatesEntry(list(connection.client_states), list(connection.server_states)),
         segments=list(connection.segments),
         calls=list(connection.calls),
@@ -278,7 +283,28 @@ def _connection(connection: Connection) -> ConnectionEntry:
         server_bytes=connection.server_bytes,
         retransmissions=connection.retransmissions,
         complete=connection.complete,
+        window_scale=_scales(connection, options),
     )
+
+
+def _scaling(segments: Iterable[AttributedSegment]) -> Scaling:
+    return {
+        (one.connection, one.segment.src): one.segment.options.window_scale
+        for one in segments
+        if "S" in one.segment.flags
+    }
+
+
+def _scales(connection: Connection, options: Scaling) -> ScalesEntry:
+    """Windows are scaled where both SYNs say how (RFC 7323 2.2): one that does not settles it."""
+    unseen = -1
+    ends = (connection.client, connection.server)
+    client, server = (options.get((connection.id, end), unseen) for end in ends)
+    if client is None or server is None:
+        return ScalesEntry(0, 0)
+    if unseen in (client, server):
+        return ScalesEntry(None, None)
+    return ScalesEntry(client, server)
 
 
 def _kernel(event: KernelEvent) -> KernelEntry:

@@ -267,6 +267,15 @@ class StatesEntry:
 
 
 @dataclass(slots=True)
+class ScalesEntry:
+    """How often to double the window that each end advertises in segments without SYN (RFC 7323);
+    null where the SYNs do not tell."""
+
+    client: int | None
+    server: int | None
+
+
+@dataclass(slots=True)
 class ConnectionEntry:
     """One incarnation of a four-tuple; client_bytes and server_bytes are payload each sent,
     complete says how much of its life was seen."""
@@ -283,6 +292,7 @@ class ConnectionEntry:
     server_bytes: int
     retransmissions: int
     complete: str
+    window_scale: ScalesEntry
 
 
 @dataclass(slots=True)

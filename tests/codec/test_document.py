@@ -1,6 +1,7 @@
 """The document has the published shape, whatever is in the analysis."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from observatory.codec.document import document, encode, schema
 from observatory.codec.document_shape import Document
+from observatory.model import TcpOptions
 from tests.reports import samples
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "document.schema.json"
@@ -81,3 +83,34 @@ def test_indented_and_compact_are_the_same_document():
     assert encode(analysis, indent=2).count(b"\n") > 100
     assert json.loads(encode(analysis)) == json.loads(encode(analysis, indent=2))
     assert json.loads(encode(analysis)) == document(analysis)
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "told"),
+    [(7, 10, (7, 10)), (7, None, (0, 0)), (None, None, (0, 0)), (0, 3, (0, 3))],
+)
+def test_windows_are_scaled_as_both_syns_agreed(client, server, told):
+    analysis = samples.established()
+    syns = [
+        replace(one, segment=replace(one.segment, options=TcpOptions(window_scale=scale)))
+        for one, scale in zip(analysis.segments, (client, server), strict=False)
+    ]
+    made = document(replace(analysis, segments=(*syns, *analysis.segments[2:])))
+    assert made["connections"][0]["window_scale"] == {"client": told[0], "server": told[1]}
+
+
+def test_how_windows_are_scaled_is_not_known_where_a_syn_was_not_seen():
+    analysis = samples.established()
+    syn = analysis.segments[1]
+    syn = replace(syn, segment=replace(syn.segment, options=TcpOptions(window_scale=7)))
+    made = document(replace(analysis, segments=(syn, *analysis.segments[2:])))
+    assert made["connections"][0]["window_scale"] == {"client": None, "server": None}
+
+
+def test_names_that_are_no_utf8_are_encoded():
+    s = samples.Sample("scenario \udcff")
+    s.process(1, "client\udcff")
+    s.defects = ("\udcff",)
+    made = json.loads(encode(s.analysis()))
+    assert made["processes"][0]["role"] == "client\\udcff"
+    assert made["run"]["defects"] == ["\\udcff"]
