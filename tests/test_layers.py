@@ -40,9 +40,11 @@ ALLOWED = {
     "tracing": {"pipeline", "witnessing", "analysis", "codec", "sources", "lab"} | BASE,
     "pages": {"analysis", "reports", "messages"} | BASE,
     "atlas": {"pipeline", "reports", "messages", "claims", "lab", "sources"} | BASE,
-    "doctor": {"lab", "sources"} | BASE,
+    "serving": {"serving"} | BASE,
+    "doctor": {"lab", "sources", "codec"} | BASE,
     "cli": {
         "cli",
+        "serving",
         "claims",
         "pipeline",
         "pages",

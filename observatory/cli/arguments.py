@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from observatory import __version__
-from observatory.cli import atlas, commands, comparing, running, serving, tracing
+from observatory.cli import atlas, claims, commands, comparing, running, serving, tracing
 from observatory.cli.completion import SHELLS
 
 DESCRIPTION = "Shows what every socket call does on the wire, and why it returned what it returned."
@@ -203,6 +203,9 @@ def make_parser() -> argparse.ArgumentParser:
     the_check = command("check", commands.check, "compare with what tshark says", CHECK_EPILOG)
     the_check.add_argument("files", nargs="+", metavar="FILE", help="a pcapng or pcap file")
     _add_json(the_check)
+
+    the_claims = command("claims", claims.claims, claims.SUMMARY, claims.EPILOG)
+    claims.add_arguments(the_claims)
 
     the_doctor = command("doctor", commands.doctor, "what is there, what is missing, what mends it")
     the_doctor.add_argument(
