@@ -63,7 +63,7 @@ class RouteType(StrEnum):
     BLACKHOLE = "blackhole"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """How many of the packets that match are hit: ``first`` that many, or ``every`` n-th (the
     n-th, the 2n-th …), or all where neither is given. The other packets pass."""
@@ -77,7 +77,7 @@ class Share:
             raise ValueError("either the first n packets (first=n), or every n-th (every=n)")
 
     @property
-    def phrase(self) -> str:
+    def which(self) -> str:
         """``the first 2 SYNs to server``"""
         if self.first > 1:
             return f"the first {self.first} {self.match.phrase(plural=True)}"
@@ -89,43 +89,31 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Share):
     """Packets vanish in silence. ``hook`` None is ``forward`` on a router, ``input`` on a host."""
 
     match: Match = EVERYTHING
-    first: int = 0
-    every: int = 0
     at: str = "router"
     hook: Hook | None = None
 
     @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
-
-    @property
     def sentence(self) -> str:
-        return f"{self.at} drops {self.share.phrase}"
+        return f"{self.at} drops {self.which}"
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Share):
     """Packets are dropped and their sender is told, by ICMP or RST."""
 
     match: Match = EVERYTHING
     how: Rejection = Rejection.HOST_UNREACHABLE
-    first: int = 0
-    every: int = 0
     at: str = "router"
     hook: Hook | None = None
 
     @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
-
-    @property
     def sentence(self) -> str:
         how = "RST" if self.how is Rejection.RST else f"ICMP {self.how.replace('-', ' ')}"
-        return f"{self.at} rejects {self.share.phrase} with {how}"
+        return f"{self.at} rejects {self.which} with {how}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,51 +173,37 @@ Ends = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class Delay(Share):
     """Packets on the link between two nodes arrive ``delay_ns`` later, in their order.
     ``towards`` one of its ends, or in both directions."""
 
     link: Ends = ("router", "server")
     delay_ns: int = 20 * MILLISECOND
     towards: str = ""
-    match: Match = EVERYTHING
-    first: int = 0
-    every: int = 0
-
-    @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
 
     @property
     def sentence(self) -> str:
         return (
-            f"{_link(self.link, self.towards)} delays {self.share.phrase} "
+            f"{_link(self.link, self.towards)} delays {self.which} "
             f"by {self.delay_ns / MILLISECOND:g} ms"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(Share):
     """Packets on the link arrive twice, the second copy ``gap_ns`` later."""
 
     link: Ends = ("router", "server")
     gap_ns: int = 0
     towards: str = ""
-    match: Match = EVERYTHING
-    first: int = 0
-    every: int = 0
-
-    @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
 
     @property
     def sentence(self) -> str:
-        return f"{_link(self.link, self.towards)} delivers {self.share.phrase} twice"
+        return f"{_link(self.link, self.towards)} delivers {self.which} twice"
 
 
 @dataclass(frozen=True, slots=True)
-class Reorder:
+class Reorder(Share):
     """Packets on the link wait until ``behind`` later ones of their direction have overtaken
     them, but no longer than ``patience_ns``."""
 
@@ -237,38 +211,24 @@ class Reorder:
     behind: int = 1
     patience_ns: int = 200 * MILLISECOND
     towards: str = ""
-    match: Match = EVERYTHING
-    first: int = 1
-    every: int = 0
-
-    @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
 
     @property
     def sentence(self) -> str:
         later = "the next one" if self.behind == 1 else f"the next {self.behind}"
-        return f"{_link(self.link, self.towards)} delivers {self.share.phrase} after {later}"
+        return f"{_link(self.link, self.towards)} delivers {self.which} after {later}"
 
 
 @dataclass(frozen=True, slots=True)
-class Lose:
+class Lose(Share):
     """Packets vanish on the link itself: its sender's capture has seen them leave, nothing
     arrives. What a host asks of its neighbours (ARP, neighbour discovery) is not lost."""
 
     link: Ends = ("router", "server")
     towards: str = ""
-    match: Match = EVERYTHING
-    first: int = 0
-    every: int = 0
-
-    @property
-    def share(self) -> Share:
-        return Share(self.match, self.first, self.every)
 
     @property
     def sentence(self) -> str:
-        return f"{_link(self.link, self.towards)} loses {self.share.phrase}"
+        return f"{_link(self.link, self.towards)} loses {self.which}"
 
 
 @dataclass(frozen=True, slots=True)

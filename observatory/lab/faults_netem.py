@@ -23,8 +23,7 @@ _MICROSECOND = 1_000
 
 def parameters(fault: Carried) -> Mapping[str, Any] | None:
     """What pyroute2's netem is to be told, times in microseconds; None if it cannot do this."""
-    share = fault.share
-    if not share.match.whole_path or share.first or share.every:
+    if not fault.match.whole_path or fault.first or fault.every:
         return None
     match fault:
         case Delay(delay_ns=delay) if delay % _MICROSECOND == 0:

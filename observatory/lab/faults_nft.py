@@ -82,7 +82,7 @@ def ruleset(fault: Filter, table: str, hook: Hook, addresses: Addresses) -> Json
             rule("base", [*conditions, {"goto": {"target": "chosen"}}])
             for conditions in alternatives(fault.match, addresses)
         ),
-        rule("chosen", [*_chosen(fault.share), {"counter": HITS}, {"goto": {"target": "act"}}]),
+        rule("chosen", [*_chosen(fault), {"counter": HITS}, {"goto": {"target": "act"}}]),
         *(rule("act", action) for action in _actions(fault)),
     ]
     return {"nftables": commands}

@@ -19,14 +19,15 @@ from observatory.model import Protocol, Segment
 Addresses = Callable[[str], Collection[str]]
 """The IP addresses of a lab's host by its name; an address is its own."""
 
+FLAG_LETTERS = "SFRPAUEC"
+
 # (flags set, flags clear, payload): as a report names such a segment
 _SEGMENT_NAMES = {
-    ("S", "A", None): "SYN",
-    ("SA", "", None): "SYN-ACK",
-    ("F", "", None): "FIN",
-    ("R", "", None): "RST",
-    ("A", "SFR", False): "ACK without data",
-    ("", "", True): "segment with data",
+    ("S", "A", None): ("SYN", ""),
+    ("SA", "", None): ("SYN-ACK", ""),
+    ("F", "", None): ("FIN", ""),
+    ("R", "", None): ("RST", ""),
+    ("A", "SFR", False): ("ACK", "without data"),
 }
 
 
@@ -51,6 +52,8 @@ class Match:
     def __post_init__(self) -> None:
         if (self.flags or self.without) and self.protocol is not Protocol.TCP:
             raise ValueError("only TCP segments have flags: say protocol=Protocol.TCP")
+        if unknown := {*self.flags, *self.without} - set(FLAG_LETTERS):
+            raise ValueError(f"no flag is called {', '.join(sorted(unknown))}: {FLAG_LETTERS}")
         transport = (None, Protocol.TCP, Protocol.UDP)
         if (self.port is not None or self.payload is not None) and self.protocol not in transport:
             raise ValueError(f"a port and a payload are TCP's and UDP's, not {self.protocol}'s")
@@ -91,34 +94,32 @@ class Match:
 
     def phrase(self, plural: bool) -> str:
         """``SYN from client to server``: as a sentence about the fault names such packets."""
-        noun = self._noun()
-        if plural:
-            head, _, tail = noun.partition(" ")
-            noun = f"{head}{'es' if head.endswith('s') else 's'}{' ' + tail if tail else ''}"
+        noun, details = self._words()
+        words = f"{noun}s {details}" if plural else f"{noun} {details}"
         port = "" if self.port is None else f" on port {self.port}"
         source = f" from {self.source}" if self.source else ""
         destination = f" to {self.destination}" if self.destination else ""
-        return f"{noun}{port}{source}{destination}"
+        return f"{words.strip()}{port}{source}{destination}"
 
-    def _noun(self) -> str:
+    def _words(self) -> tuple[str, str]:
+        """The noun, and what follows it in the singular as in the plural."""
         known = _SEGMENT_NAMES.get((self.flags, self.without, self.payload))
         if known and self.protocol is Protocol.TCP:
             return known
-        parts = [
+        details = (
             f"with {self.flags} set" if self.flags else "",
             f"with {self.without} clear" if self.without else "",
             {None: "", True: "with data", False: "without data"}[self.payload],
-        ]
-        noun = _NOUNS[self.protocol]
-        return " ".join([noun, *filter(None, parts)])
+        )
+        return _NOUNS[self.protocol], " ".join(filter(None, details))
 
 
 _NOUNS = {
     None: "packet",
     Protocol.TCP: "segment",
     Protocol.UDP: "datagram",
-    Protocol.ICMP: "ICMP-message",
-    Protocol.ICMPV6: "ICMPv6-message",
+    Protocol.ICMP: "ICMP message",
+    Protocol.ICMPV6: "ICMPv6 message",
 }
 
 EVERYTHING = Match()

@@ -16,11 +16,12 @@ from itertools import count
 
 from observatory.codec.headers import decode
 from observatory.lab.faults import Carried, Delay, Duplicate, Lose, Reorder
-from observatory.model import Frame, Protocol, Segment
+from observatory.model import Frame, Segment
 
 ETHERNET = 1
-_ETHERTYPE_ARP = b"\x08\x06"
-_DISCOVERY = range(133, 138)  # ICMPv6 types (RFC 4861)
+_ETHERTYPE_ARP, _ETHERTYPE_IPV6 = b"\x08\x06", b"\x86\xdd"
+_NEXT_HEADER, _ICMP_TYPE = 14 + 6, 14 + 40  # where they are in an Ethernet frame
+_ICMPV6, _TYPES = 58, range(133, 138)  # RFC 4861
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +116,17 @@ def _after(fault: Carried, fate: Fate, number: int) -> Fate:
 
 def read(raw: bytes, side: int) -> Packet:
     """An Ethernet frame that came from the end ``side``."""
-    if raw[12:14] == _ETHERTYPE_ARP:
+    if _asks_neighbours(raw):
         return Packet(side, None, neighbourly=True)
-    segment = decode(Frame(0, 0, raw, len(raw)), ETHERNET, 0)
-    neighbourly = (
-        segment is not None
-        and segment.protocol is Protocol.ICMPV6
-        and segment.icmp is not None
-        and segment.icmp.type in _DISCOVERY
-    )
-    return Packet(side, segment, neighbourly)
+    return Packet(side, decode(Frame(0, 0, raw, len(raw)), ETHERNET, 0))
+
+
+def _asks_neighbours(raw: bytes) -> bool:
+    """ARP, or neighbour discovery, which never has extension headers (RFC 6980 2)."""
+    ethertype = raw[12:14]
+    if ethertype == _ETHERTYPE_IPV6:
+        return len(raw) > _ICMP_TYPE and raw[_NEXT_HEADER] == _ICMPV6 and raw[_ICMP_TYPE] in _TYPES
+    return ethertype == _ETHERTYPE_ARP
 
 
 @dataclass(slots=True)
