@@ -11,15 +11,18 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from observatory.codec.tracepoints import TELLS
 from observatory.lab.namespace import REFUSALS
 from observatory.lab.probe import Probe, probe_private_network
 from observatory.sources.strace import OLDEST as OLDEST_STRACE
+from observatory.sources.tracefs_instances import Survey, survey
+from observatory.sources.tracefs_instances import mend as remove_leftovers
 
 
 class Status(StrEnum):
@@ -96,6 +99,7 @@ class System:
     package_version: Callable[[str], str | None] = version_of_package
     probe: Callable[[], Probe] = probe_private_network
     tracing: Callable[[str], str] = try_strace
+    survey: Callable[[Iterable[str]], Survey] = survey
     kernel: str = field(default_factory=lambda: f"{platform.system()} {platform.release()}")
     superuser: bool = field(default_factory=lambda: os.geteuid() == 0)
 
@@ -104,6 +108,17 @@ def examine(system: System | None = None) -> tuple[Finding, ...]:
     """Every finding, in the order in which they are to be read."""
     system = system or System()
     return tuple(finding for check in CHECKS for finding in check(system))
+
+
+def mend() -> tuple[str, ...]:
+    """Put right what killed runs have left behind; what was done, as sentences."""
+    try:
+        removed = remove_leftovers()
+    except OSError as error:
+        return (f"the kernel's tracepoints cannot be had ({error.strerror}): run it with sudo",)
+    if not removed:
+        return ("nothing was left behind by runs that were killed",)
+    return tuple(f"removed the tracefs instance {name}" for name in removed)
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
@@ -257,6 +272,46 @@ def check_strace(system: System) -> Iterator[Finding]:
         yield Finding("tracing", Status.OK, "programs that it starts, and running ones")
 
 
+SINCE: Mapping[str, str] = {
+    "sock:inet_sock_set_state": "4.16",
+    "sock:inet_sk_error_report": "5.14",
+    "tcp:tcp_send_reset": "4.15",
+    "tcp:tcp_send_reset.reason": "6.10",
+    "tcp:tcp_receive_reset": "4.15",
+    "tcp:tcp_retransmit_skb": "4.15",
+    "tcp:tcp_retransmit_synack": "4.15",
+    "tcp:tcp_destroy_sock": "4.15",
+    "skb:kfree_skb.reason": "5.17",
+    "skb:kfree_skb.rx_sk": "6.11",
+}
+"""The kernel release that had it first; what is not here is older than tracefs. See
+docs/kernel.md."""
+TRACEPOINTS = "kernel tracepoints"
+
+
+def check_tracepoints(system: System) -> Iterator[Finding]:
+    """The third witness: nothing needs it, and without it less is certain."""
+    if not system.superuser:
+        detail = "need root; without them states and reasons rest on calls and segments alone"
+        yield Finding(TRACEPOINTS, Status.NOTE, detail, "sudo observatory run NAME")
+        return
+    found = system.survey(TELLS)
+    if found.refusal:
+        detail = f"{found.refusal}; states and reasons rest on calls and segments alone"
+        yield Finding(TRACEPOINTS, Status.NOTE, detail, "run it as root of the machine itself")
+        return
+    if not found.missing:
+        yield Finding(TRACEPOINTS, Status.OK, "states, reasons of RSTs and drops")
+    for missing in found.missing:
+        since = f" (Linux {SINCE[missing]} has it)" if missing in SINCE else ""
+        detail = f"this kernel has no {missing}{since}: it does not tell {TELLS[missing]}"
+        yield Finding(TRACEPOINTS, Status.NOTE, detail)
+    if found.leftovers:
+        names = ", ".join(found.leftovers)
+        detail = f"runs that were killed have left {names} in the kernel"
+        yield Finding(TRACEPOINTS, Status.NOTE, detail, "sudo observatory doctor --mend")
+
+
 def check_packages(system: System) -> Iterator[Finding]:
     for name in PACKAGES:
         version = system.package_version(name)
@@ -320,5 +375,6 @@ CHECKS: tuple[Callable[[System], Iterator[Finding]], ...] = (
     check_packages,
     check_programs,
     check_strace,
+    check_tracepoints,
     check_settings,
 )

@@ -146,13 +146,13 @@ def observe(
             stack.enter_context(CounterTable(pid, host=where, exact=not host))
             for where, pid in networks.items()
         ]
+        witnessing = stack.enter_context(witness_run(kernel))
         captures = stack.enter_context(
             Captures(
                 [Place(socket.socket(fileno=at.fd), at.name, at.host) for at in stage.opened],
                 may_be_down=not host,
             )
         )
-        witnessing = stack.enter_context(witness_run(kernel))
         before = Trace(
             run=_header(name, host, interface, stage, captures.method),
             interfaces=captures.planned,
@@ -160,6 +160,7 @@ def observe(
         writer = None if path is None else stack.enter_context(open_writer(path, before))
         own = _own_on_host(before.interfaces) if host else None
         growth = Growth(writer, lambda: stage.so_far().calls, lambda: captures.frames, own)
+        witnessing.ready()
         outcome = _play(stage, growth)
         ports = own_ports(outcome.calls) if host else None
         failure: BaseException | None = KeyboardInterrupt() if outcome.interrupted else None

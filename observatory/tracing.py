@@ -99,10 +99,10 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         table = stack.enter_context(SocketTable(watch.pid or "self"))
         counters = CounterTable(watch.pid or "self", exact=request.private)
         stack.enter_context(counters)
+        witnessing = stack.enter_context(witness_run(request.kernel))
         sockets = [stack.enter_context(socket.socket(fileno=fd)) for fd in watch.capture_fds]
         links = [link_of(sock) for sock in sockets]
         captures = [stack.enter_context(capture) for capture in _captures(sockets)]
-        witnessing = stack.enter_context(witness_run(request.kernel))
         before = Trace(
             run=_header(request, captures, watch),
             interfaces=tuple(Interface(li.name, li.linktype, LARGEST_FRAME) for li in links),
@@ -115,6 +115,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
             frames=sources.frames,
             own=None if request.private else sources.own,
         )
+        witnessing.ready()
         watch.go()
         remarks += attend(watch, growth.append, held, request.seconds, request.attach is not None)
         status = watch.wait()

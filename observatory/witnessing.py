@@ -11,28 +11,16 @@ the last packet.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from observatory.codec.tracepoints import TELLS
 from observatory.model import KernelEvent, Trace, Witness
 
 if TYPE_CHECKING:
     from observatory.sources.tracefs import Tracepoints
-
-COSTS: Mapping[str, str] = {
-    "sock:inet_sock_set_state": "which states the sockets went through",
-    "sock:inet_sk_error_report": "which errors were reported to the sockets",
-    "tcp:tcp_send_reset": "why each RST was sent",
-    "tcp:tcp_receive_reset": "which socket each RST ended",
-    "tcp:tcp_retransmit_skb": "which segments the kernel sent again",
-    "tcp:tcp_retransmit_synack": "which SYN-ACKs the kernel sent again",
-    "tcp:tcp_destroy_sock": "when each socket was gone",
-    "skb:kfree_skb": "why each packet was dropped",
-    "net:net_dev_queue": "which segment a dropped packet was",
-}
-"""What is asked of the kernel, and what is not known without it."""
 
 NOT_WANTED = "The kernel's tracepoints were not asked: --no-kernel."
 WITHOUT = "states, reasons of RSTs and drops rest on calls and segments alone"
@@ -65,7 +53,7 @@ class Witnessing:
             return replace(trace, unwatched=self.unwatched)
         self.tracepoints.stop()
         own = own_events(self.tracepoints.events(), trace)
-        missing = tuple(f"{event}: {COSTS[event]}" for event in self.tracepoints.missing)
+        missing = tuple(f"{event}: {TELLS[event]}" for event in self.tracepoints.missing)
         return replace(
             trace,
             run=replace(trace.run, kernel_source="tracefs"),
@@ -93,7 +81,7 @@ def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
         return
     from observatory.sources.tracefs import Tracepoints
 
-    tracepoints = Tracepoints(tuple(COSTS))
+    tracepoints = Tracepoints(tuple(TELLS))
     tracepoints.start()
     try:
         yield Witnessing(tracepoints)

@@ -6,6 +6,7 @@ import pytest
 
 from observatory.doctor import Finding, Status, System, can_run, document, examine, render
 from observatory.lab.probe import Probe, probe_private_network
+from observatory.sources.tracefs_instances import Survey
 
 GRANTED = Probe(namespace=True, capture=True, method="TPACKET_V3 ring, 1 MiB")
 REFUSED = Probe(namespace=False, capture=False, error="no private network")
@@ -23,6 +24,7 @@ ORDINARY = System(
     package_version=lambda name: "1.0",
     probe=lambda: GRANTED,
     tracing=lambda path: "",
+    survey=lambda wanted: Survey(),
     kernel="Linux 6.18.0",
     superuser=False,
 )

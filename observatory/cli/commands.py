@@ -116,6 +116,8 @@ def _checked(name: str, result: Checked) -> dict[str, object]:
 def doctor(parsed: argparse.Namespace) -> int:
     from observatory import doctor
 
+    for done in doctor.mend() if parsed.mend else ():
+        print(done, file=sys.stderr)
     findings: Sequence[Finding] = doctor.examine()
     if parsed.json:
         print(json.dumps(doctor.document(findings), indent=2))

@@ -34,6 +34,7 @@ class Order:
     interface: str
     format: str | None
     display: Display
+    kernel: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ def run(parsed: argparse.Namespace) -> int:
     form = "json" if parsed.json else None if parsed.quiet else "text"
     shown = display(sys.stdout, parsed.full)
     orders = [
-        Order(behaviour.name, path, parsed.host, parsed.interface, form, shown)
+        Order(
+            *(behaviour.name, path, parsed.host, parsed.interface, form, shown),
+            kernel=not parsed.no_kernel,
+        )
         for behaviour, path in zip(behaviours, paths, strict=True)
     ]
     if len(orders) == 1:
@@ -69,8 +73,13 @@ def chosen(parsed: argparse.Namespace) -> list[Behaviour]:
     if sum(ways) != 1:
         raise UsageError("say which: `run NAME…`, `run --section S` or `run --all`")
     if parsed.names:
-        return [find(name) for name in dict.fromkeys(parsed.names)]
-    return of_section(parsed.section) if parsed.section is not None else all_behaviours()
+        named = [find(name) for name in dict.fromkeys(parsed.names)]
+        lasting = [one.name for one in named if one.takes_minutes and not parsed.slow]
+        if lasting:
+            raise UsageError(f"{', '.join(lasting)} takes minutes: add --slow")
+        return named
+    found = of_section(parsed.section) if parsed.section is not None else all_behaviours()
+    return [one for one in found if parsed.slow or not one.takes_minutes]
 
 
 def destinations(output: str | None, names: list[str]) -> list[Path]:
@@ -101,7 +110,13 @@ def carry_out(order: Order) -> Ran:
     """Observe, write the file, render."""
     from observatory.pipeline import observe
 
-    observed = observe(order.name, path=order.path, host=order.host, interface=order.interface)
+    observed = observe(
+        order.name,
+        path=order.path,
+        host=order.host,
+        interface=order.interface,
+        kernel=order.kernel,
+    )
     rendering = formats.TEXT[order.format](observed.analysis, order.display) if order.format else ""
     assert observed.path is not None
     return Ran(observed.path, rendering)

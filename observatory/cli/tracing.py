@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--for", metavar="SECONDS", dest="seconds", type=float, help="end the observation then")
     add("--stack", action="store_true", help="note where in the program each call was made")
     add("--payload", metavar="N", type=int, default=0, help="have strace read N bytes of data")
+    add("--no-kernel", action="store_true", help="do not ask the kernel's tracepoints (root only)")
     add("-u", "--user", metavar="USER", help="run the command as USER (root only)")
     add("-p", "--pid", metavar="PID", type=int, help="attach to a running process instead")
     add("words", metavar="-- COMMAND", nargs=argparse.REMAINDER, help="with its arguments")
@@ -114,6 +115,7 @@ def request(parsed: argparse.Namespace) -> Request:
         payload=parsed.payload,
         stack=parsed.stack,
         user=parsed.user,
+        kernel=not parsed.no_kernel,
     )
 
 

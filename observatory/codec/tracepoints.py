@@ -29,6 +29,22 @@ DESTROY = "tcp:tcp_destroy_sock"
 DROP = "skb:kfree_skb"
 QUEUE = "net:net_dev_queue"
 
+TELLS: Mapping[str, str] = {
+    STATE_CHANGE: "which states the sockets went through",
+    ERROR_REPORT: "which errors were reported to the sockets",
+    SEND_RESET: "that the kernel sent an RST, and why",
+    f"{SEND_RESET}.reason": "why each RST was sent, and any RST of a port where nobody listens",
+    RECEIVE_RESET: "which socket each RST ended",
+    RETRANSMIT: "which segments the kernel sent again",
+    RETRANSMIT_SYNACK: "which SYN-ACKs the kernel sent again",
+    DESTROY: "when each socket was gone",
+    DROP: "which packets the kernel dropped, and why",
+    f"{DROP}.reason": "why each packet was dropped",
+    f"{DROP}.rx_sk": "which socket a dropped packet was for",
+    QUEUE: "which segment a dropped packet was",
+}
+"""What is asked of the kernel (an event, or a field of one), and what is not known without it."""
+
 RFC_STATES: Mapping[str, str] = {
     "TCP_SYN_SENT": "SYN-SENT",
     "TCP_SYN_RECV": "SYN-RECEIVED",

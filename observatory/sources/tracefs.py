@@ -22,28 +22,37 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from observatory.codec.ring_pages import BadTracepoint, PageLayout, parse_header_page, read_page
-from observatory.codec.tracepoint_formats import Format, parse_format
+from observatory.codec.tracepoint_formats import Format
 from observatory.codec.tracepoints import Decoder, merge
 from observatory.model import KernelEvent
+from observatory.sources.tracefs_instances import (
+    PREFIX,
+    lacks,
+    listed,
+    read,
+    read_format,
+    refuse_foreign_pids,
+    remove_instance,
+    remove_leftovers,
+    write,
+)
 from observatory.sources.tracefs_mount import open_folder
 
 TICK_S: Final = 0.05
 """How often the buffers are emptied. They have room for far longer: 1.4 MB for each processor."""
-PREFIX: Final = "observatory-"
-REMOVAL_TRIES: Final = 20
-REMOVAL_PAUSE_S: Final = 0.05
 
 
 class Tracepoints:
-    """The events of ``wanted`` (``SYSTEM:NAME``) from :meth:`ready` to :meth:`stop`.
+    """The events of ``wanted`` from :meth:`ready` to :meth:`stop`; what stands there with a dot
+    (``SYSTEM:NAME.FIELD``) asks only whether the event has the field.
 
-    ``watched`` and ``missing`` say which of them this kernel has; ``lost`` how many events did not
-    fit the buffer, and ``unread`` how many pages of it were not understood, known after stop().
+    ``watched`` are the events that this kernel has, ``missing`` what of ``wanted`` it has not.
+    After stop() ``lost`` are the events that did not fit the buffer, and after events()
+    ``unread`` the pages of it that were not understood.
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
@@ -104,7 +113,7 @@ class Tracepoints:
                 self._open.set()
             while not self._end.wait(TICK_S):
                 self._drain()
-            _write("tracing_on", "0", self._instance)
+            write("tracing_on", "0", self._instance)
             self._drain()
             self._count_lost()
         except OSError as failure:
@@ -117,10 +126,11 @@ class Tracepoints:
             self._remove()
 
     def _set_up(self) -> None:
+        refuse_foreign_pids()
         self._folder = open_folder()
         remove_leftovers(self._folder)
         self._make_instance()
-        self._layout = parse_header_page(_read("events/header_page", self._folder))
+        self._layout = parse_header_page(read("events/header_page", self._folder))
         self._to_realtime_ns = _set_clock(self._instance)
         self._enable()
         for cpu in self._processors():
@@ -162,21 +172,16 @@ class Tracepoints:
         )
 
     def _enable(self) -> None:
-        watched, missing = [], []
-        for event in self._wanted:
-            system, name = event.split(":")
-            try:
-                text = _read(f"events/{system}/{name}/format", self._instance)
-            except FileNotFoundError:
-                missing.append(event)
-                continue
-            self._formats.append(parse_format(system, text))
-            _write(f"events/{system}/{name}/enable", "1", self._instance)
-            watched.append(event)
-        self.watched, self.missing = tuple(watched), tuple(missing)
+        found = {wanted: read_format(wanted, self._instance) for wanted in self._wanted}
+        self.missing = tuple(wanted for wanted, layout in found.items() if lacks(layout, wanted))
+        for layout in found.values():
+            if layout is not None and layout not in self._formats:
+                self._formats.append(layout)
+                write(f"events/{layout.event.replace(':', '/')}/enable", "1", self._instance)
+        self.watched = tuple(layout.event for layout in self._formats)
 
     def _processors(self) -> list[str]:
-        return _listed("per_cpu", self._instance)
+        return listed("per_cpu", self._instance)
 
     def _drain(self) -> None:
         for pipe in self._pipes:
@@ -185,7 +190,7 @@ class Tracepoints:
                     self._pages.append(page)
 
     def _count_lost(self) -> None:
-        every = (_read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
+        every = (read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
         self.lost = sum(map(_lost_of, every))
 
     def _remove(self) -> None:
@@ -193,7 +198,7 @@ class Tracepoints:
             if file >= 0:
                 os.close(file)
         if self._name:
-            _remove_instance(self._folder, self._name)
+            remove_instance(self._folder, self._name)
         if self._folder >= 0:
             os.close(self._folder)
         self._folder, self._instance, self._name = -1, -1, ""
@@ -217,45 +222,16 @@ class Tracepoints:
         self.close()
 
 
-def leftovers(folder: int) -> list[str]:
-    """The instances of runs that are no more, so that nobody will remove them."""
-    found = []
-    for name in _listed("instances", folder):
-        owner = re.fullmatch(re.escape(PREFIX) + r"(\d+)(?:\.\d+)?", name)
-        if owner and not Path(f"/proc/{owner[1]}").exists():
-            found.append(name)
-    return found
-
-
-def remove_leftovers(folder: int) -> list[str]:
-    """Remove them; which they were. Raises OSError if ``folder`` may not be read."""
-    return [name for name in leftovers(folder) if _remove_instance(folder, name)]
-
-
-def _remove_instance(folder: int, name: str) -> bool:
-    """It cannot be removed while a file of it is open, such as by a process that is ending."""
-    for _ in range(REMOVAL_TRIES):
-        try:
-            os.rmdir(f"instances/{name}", dir_fd=folder)
-        except FileNotFoundError:
-            return False  # another run was faster
-        except OSError:
-            time.sleep(REMOVAL_PAUSE_S)
-        else:
-            return True
-    return False
-
-
 def _set_clock(instance: int) -> int:
     """Give the instance a clock that is known; what has to be added for CLOCK_REALTIME, in ns.
 
     TAI is CLOCK_REALTIME without leap seconds, steps of the clock included. Kernels that do not
     offer it have the monotonic clock.
     """
-    if "tai" in _read("trace_clock", instance).replace("[", " ").replace("]", " ").split():
-        _write("trace_clock", "tai", instance)
+    if "tai" in read("trace_clock", instance).replace("[", " ").replace("]", " ").split():
+        write("trace_clock", "tai", instance)
         return -round(_apart(time.CLOCK_TAI) / 1e9) * 1_000_000_000
-    _write("trace_clock", "mono", instance)
+    write("trace_clock", "mono", instance)
     return -_apart(time.CLOCK_MONOTONIC)
 
 
@@ -279,24 +255,3 @@ _LOST = re.compile(r"^(?:overrun|dropped events): (\d+)", re.MULTILINE)
 def _lost_of(stats: str) -> int:
     """Events overwritten or not written, as a buffer's ``stats`` counts them."""
     return sum(map(int, _LOST.findall(stats)))
-
-
-def _listed(path: str, folder: int) -> list[str]:
-    inner = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
-    try:
-        return sorted(os.listdir(inner))  # noqa: PTH208 - a Path has no descriptor
-    finally:
-        os.close(inner)
-
-
-def _read(path: str, folder: int) -> str:
-    with os.fdopen(os.open(path, os.O_RDONLY, dir_fd=folder), encoding="utf-8") as file:
-        return file.read()
-
-
-def _write(path: str, text: str, folder: int) -> None:
-    file = os.open(path, os.O_WRONLY, dir_fd=folder)
-    try:
-        os.write(file, text.encode())
-    finally:
-        os.close(file)
