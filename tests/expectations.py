@@ -20,6 +20,17 @@ Each line names a subject and what is claimed of it; only what is listed is chec
     nothing certain              nothing at all is called certain
     note "lost"                  a note of the analysis contains these words
 
+What the kernel's events say of it::
+
+    #2 mechanism rst-nobody-listens kernel agreed NO_SOCKET    its verdict (``unasked``: none), and
+                                 the reason it gave
+    #1 fate "accept queue"       what became of a SYN without an answer
+    c kernel contradicted        its verdict on the explanation
+    conn 1 kernel-client CLOSED SYN-SENT     the states that the kernel told of
+    difference "SYN #1" "CLOSED"     a difference has these words in its subject, ours or theirs
+    differences 0                how many there are
+    heard 3 agreed 0 contradicted 1 silent
+
 The claims become lines, the conclusions become lines of the same form, and a failure is the
 difference between the two.
 """
@@ -38,14 +49,23 @@ from observatory.model import (
     Confidence,
     Connection,
     ExplainedCall,
+    Testimony,
 )
 from tests.plays import Play, PlayError, read_play
 
 KINDS = frozenset(kind.value for kind in CauseKind)
 CONFIDENCES = frozenset(confidence.value for confidence in Confidence)
-SEGMENT_CLAIMS = KINDS | CONFIDENCES | {"completes", "retransmission", "conn", "quotes", "reason"}
+OF_THE_KERNEL = {"kernel", "mechanism", "fate"}
+SEGMENT_CLAIMS = (
+    KINDS
+    | CONFIDENCES
+    | {"completes", "retransmission", "conn", "quotes", "reason"}
+    | OF_THE_KERNEL
+)
 CALL_CLAIMS = CONFIDENCES | {"sent", "retransmitted", "completed", "rule", "conn", "plain", "says"}
+CALL_CLAIMS |= {"kernel"}
 CONNECTION_CLAIMS = frozenset({"client", "server", "opened", "closed"})
+CONNECTION_CLAIMS |= {"kernel-client", "kernel-server"}
 
 
 def check(text: str) -> Analysis:
@@ -113,6 +133,13 @@ class _Witness:
                 yield from ("conn", str(segment.connection))
             elif claim == "quotes":
                 yield from ("quotes", f"#{segment.quotes}")
+            elif claim == "mechanism":
+                yield from ("mechanism", segment.cause.mechanism)
+            elif claim == "fate":
+                yield from _contains(claim, values, segment.fate)
+            elif claim == "kernel":
+                reason = [segment.kernel_reason] if values[1:] else []
+                yield from ("kernel", _verdict(segment.kernel), *reason)
             else:
                 yield from _contains(claim, values, segment.cause.reason)
 
@@ -138,6 +165,8 @@ class _Witness:
                 yield from ("rule", explanation.rule)
             elif claim == "conn":
                 yield from ("conn", str(explained.connection))
+            elif claim == "kernel":
+                yield from ("kernel", _verdict(explained.kernel))
             elif claim == "plain":
                 yield "plain" if explanation.plain else "noteworthy"
             else:
@@ -183,7 +212,16 @@ class _Witness:
 
 
 def _path(connection: Connection, end: str) -> tuple[str, ...]:
-    return connection.client_states if end == "client" else connection.server_states
+    return {
+        "client": connection.client_states,
+        "server": connection.server_states,
+        "kernel-client": connection.client_kernel,
+        "kernel-server": connection.server_kernel,
+    }[end]
+
+
+def _verdict(testimony: Testimony | None) -> str:
+    return testimony.verdict.value if testimony is not None else "unasked"
 
 
 def _grouped(words: list[str], claims: frozenset[str]) -> Iterator[tuple[str, list[str]]]:
@@ -241,7 +279,24 @@ def _note(analysis: Analysis, claims: list[str]) -> list[str]:
     return claims if any(wanted in note for note in analysis.notes) else [*analysis.notes]
 
 
+def _difference(analysis: Analysis, claims: list[str]) -> list[str]:
+    told = [f"{d.subject}: {d.ours} / {d.kernels}" for d in analysis.differences]
+    fits = any(all(words in one for words in claims) for one in told)
+    return claims if fits else told or ["none"]
+
+
+def _heard(analysis: Analysis, claims: list[str]) -> list[str]:
+    figures = analysis.coverage
+    return [
+        *(str(figures.agreed), "agreed", str(figures.contradicted), "contradicted"),
+        *(str(figures.silent), "silent"),
+    ]
+
+
 _WHOLE: dict[str, Callable[[Analysis, list[str]], list[str]]] = {
+    "difference": _difference,
+    "differences": lambda analysis, _: [str(len(analysis.differences))],
+    "heard": _heard,
     "all": _everything,
     "nothing": _nothing,
     "note": _note,

@@ -32,7 +32,8 @@ is 10.0.0.1 with pid 100, ``server`` 10.0.0.2 with pid 200; ``host third 10.0.0.
 ``process worker 300 [child of server]`` add others. ``ROLE ends status 0`` or ``signal SIGKILL``
 is a process's end; ``dropped 3``, ``defect TEXT`` and ``setting NAME VALUE`` speak of the capture,
 ``calls from strace`` of the calls: when they returned is only bounded, and the names after a
-connect() or accept() that has no ``<local peer>`` are not known.
+connect() or accept() that has no ``<local peer>`` are not known. Lines that begin with ``kernel``
+are the kernel's own events (play_kernel.py).
 
 ``server listens`` and ``connected`` stand for what every play would begin with: a listener on
 descriptor 3, and a connection between client descriptor 3 and server descriptor 4, segments #1
@@ -57,6 +58,7 @@ from observatory.model import (
     Trace,
     parse_address,
 )
+from tests import play_kernel
 from tests.play_segments import Stream, packet
 
 START_NS = 1_700_000_000_000_000_000
@@ -207,6 +209,7 @@ class _Stage:
     defects: list[str] = field(default_factory=list)
     dropped: int = 0
     source: str = "journal"
+    kernel: play_kernel.Kernel = field(default_factory=play_kernel.Kernel)
     lasting: int | None = None  # index of the call that lasts over the segments below it
 
     def __post_init__(self) -> None:
@@ -354,10 +357,22 @@ class _Stage:
             raise ValueError(f"this is segment #{number}")
         src, dst = (self.endpoint(found[end]) for end in ("src", "dst"))
         self.segments.append(packet(self, src, dst, found["what"]))
-        if self.lasting is not None:
-            call = self.calls[self.lasting]
+        self.last_on(self.lasting)
+
+    def last_on(self, index: int | None) -> None:
+        """The call above is still running at this line."""
+        if index is not None:
+            call = self.calls[index]
             if call.returned_ns is not None:
-                self.calls[self.lasting] = replace(call, returned_ns=self.now + STEP_NS // 2)
+                self.calls[index] = replace(call, returned_ns=self.now + STEP_NS // 2)
+
+    def hear(self, found: re.Match[str]) -> None:
+        play_kernel.add_event(self, found)
+        running = self.processes[found["role"]].pid if found["role"] else None
+        if self.lasting is None and self.calls and self.calls[-1].pid == running:
+            # A call in one line lasts over what the kernel tells of its thread below it.
+            self.last_on(len(self.calls) - 1)
+        self.last_on(self.lasting)
 
     def resolve(self, text: str) -> str:
         """``server:80`` with the host's address in the name's place."""
@@ -387,6 +402,8 @@ class _Stage:
             calls=tuple(self.calls),
             segments=tuple(self.segments),
             defects=tuple(self.defects),
+            kernel=tuple(self.kernel.events),
+            witness=self.kernel.witness(),
         )
 
 
@@ -404,6 +421,9 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[_Stage, re.Match[str]], None]], .
     (re.compile(r"defect (?P<text>.+)"), _Stage.spoil),
     (re.compile(r"calls from (?P<source>\w+)"), _Stage.name_source),
     (re.compile(r"setting (?P<name>\S+) (?P<value>\S+)"), _Stage.set),
+    (play_kernel.EVENT, _Stage.hear),
+    (play_kernel.LOST, play_kernel.lose),
+    (play_kernel.MISSING, play_kernel.miss),
     (_SEGMENT, _Stage.segment),
     (_CALL, _Stage.enter),
     (_RETURN, _Stage.come_back),

@@ -8,7 +8,7 @@ goes over its input once, so the whole grows linearly with calls and segments.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from observatory.analysis import (
@@ -27,6 +27,9 @@ from observatory.analysis.rules import explain
 from observatory.analysis.scene import Findings, Scene
 from observatory.analysis.view import View
 from observatory.analysis.wire import Conversation, Sighting, Wire, follow
+from observatory.analysis.witness import find_listeners, placed, witness
+from observatory.analysis.witness_judge import hear
+from observatory.analysis.witness_settle import last_holders, settle_openings
 from observatory.model import (
     Analysis,
     AttributedSegment,
@@ -39,6 +42,7 @@ from observatory.model import (
     ExplainedCall,
     Segment,
     Trace,
+    Verdict,
 )
 from observatory.model.quick import quick
 
@@ -56,7 +60,10 @@ def analyze(trace: Trace) -> Analysis:
     replayed = descriptors.replay(trace.calls, trace.processes)
     wire = follow(trace.segments, _listening_ports(trace.calls))
     matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
-    endings.settle(replayed, wire)
+    witnessed = witness(trace, wire)
+    find_listeners(witnessed, replayed.used)
+    settle_openings(witnessed, matched)
+    endings.settle(replayed, wire, last_holders(witnessed, matched))
     flows = {c.id: streams.build(c, matched, exact=exact) for c in wire.conversations}
     datagrams.attribute_raw(replayed, trace.segments, findings)
     calls = {call.id: call for call in trace.calls}
@@ -92,14 +99,18 @@ def analyze(trace: Trace) -> Analysis:
     )
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     attributed = _attribute(trace, joined, findings, explained)
+    opened = connections(joined, explained, findings)
+    heard = hear(witnessed, joined, calls, attributed, explained, opened)
     return Analysis(
         trace=trace,
-        calls=explained,
-        segments=attributed,
-        connections=connections(joined, explained, findings),
-        sockets=sockets(replayed),
-        coverage=_coverage(trace, explained, attributed),
+        calls=heard.calls,
+        segments=heard.segments,
+        connections=heard.connections,
+        sockets=sockets(replayed, witnessed),
+        coverage=_coverage(trace, heard.calls, heard.segments),
         notes=notes(trace, joined, findings),
+        kernel=placed(trace, wire, witnessed),
+        differences=heard.differences,
     )
 
 
@@ -282,6 +293,16 @@ def _coverage(
     known = sum(s.cause.kind is not CauseKind.UNKNOWN for s in attributed)
     uncertain = sum(e.explanation.confidence is Confidence.LIKELY for e in explained)
     uncertain += sum(s.cause.confidence is Confidence.LIKELY for s in attributed)
+    told = Counter(call.kernel.verdict for call in explained if call.kernel)
+    told.update(segment.kernel.verdict for segment in attributed if segment.kernel)
     return Coverage(
-        len(explained), calls_explained, len(attributed), known, uncertain, trace.dropped
+        len(explained),
+        calls_explained,
+        len(attributed),
+        known,
+        uncertain,
+        trace.dropped,
+        agreed=told[Verdict.AGREED],
+        contradicted=told[Verdict.CONTRADICTED],
+        silent=told[Verdict.SILENT],
     )

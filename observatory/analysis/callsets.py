@@ -11,6 +11,8 @@ ACCEPTING = frozenset({"accept", "accept4"})
 WAITING = frozenset({"poll", "ppoll", "select", "pselect6", "epoll_wait"})
 DUPLICATING = frozenset({"dup", "dup2", "dup3"})
 ENDING = frozenset({"exit", "exit_group"})
+# What closes descriptors not in the caller's thread, or not while the call is seen to run.
+TAKING_APART = frozenset({*ENDING, "execve", "kill"})
 
 # Calls after which a socket may have other names than before, or tell those of another.
 NAMING = frozenset({*ACCEPTING, "connect"})

@@ -12,6 +12,8 @@ from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.scene import Findings
 from observatory.analysis.states import state_paths
 from observatory.analysis.wire import Conversation, Half
+from observatory.analysis.witness import Witnessed
+from observatory.analysis.witness_states import listener_path
 from observatory.model import (
     CauseKind,
     Connection,
@@ -185,7 +187,7 @@ def _phases(conversation: Conversation) -> list[str]:
     return [phase for phase, seen in zip(_PHASES, shown, strict=True) if seen]
 
 
-def sockets(descriptors: Descriptors) -> tuple[Socket, ...]:
+def sockets(descriptors: Descriptors, witnessed: Witnessed) -> tuple[Socket, ...]:
     """The lives of all sockets as values."""
     return tuple(
         Socket(
@@ -198,6 +200,7 @@ def sockets(descriptors: Descriptors) -> tuple[Socket, ...]:
             or next((c.local for c in life.calls if c.local), None),
             peer=next((c.peer for c in reversed(life.calls) if c.peer), None),
             pids=tuple(life.pids),
+            kernel=listener_path(witnessed, life.id),
         )
         for life in descriptors.sockets.values()
     )

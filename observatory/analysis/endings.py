@@ -18,10 +18,13 @@ from observatory.analysis.wire import Half, Wire
 _FOREVER = 1 << 63
 
 
-def settle(descriptors: Descriptors, wire: Wire) -> None:
+def settle(
+    descriptors: Descriptors, wire: Wire, told: Mapping[int, tuple[int, int]] | None = None
+) -> None:
     """Correct ``closed_by`` of sockets whose last descriptors were given up at once, by what the
     wire shows; the calls that may have been the last are entered as doubtful. Needs the sockets
-    of the wire's halves (matching)."""
+    of the wire's halves (matching). ``told`` are those of which the kernel tells in which process,
+    and when, the last descriptor was given up: there is no doubt then."""
     contested = {
         life.id: rivals
         for life in descriptors.sockets.values()
@@ -32,6 +35,10 @@ def settle(descriptors: Descriptors, wire: Wire) -> None:
     ends = _ends(wire)
     for number, rivals in contested.items():
         life = descriptors.sockets[number]
+        known = _told(rivals, told.get(number)) if told else None
+        if known is not None:
+            _was_last(descriptors, life, known)
+            continue
         begin_ns = min(drop.begin_ns for drop in rivals)
         shown = [time_ns for time_ns in ends.get(number, ()) if time_ns >= begin_ns]
         if not shown and ends.get(number):
@@ -52,6 +59,16 @@ def _rivals(life: SocketLife) -> list[Drop]:
     last = [drop for drop in life.drops if _end(drop) >= latest]
     # Several names that one death took away are given up by one call.
     return list({drop.call.id: drop for drop in last if drop.call}.values())
+
+
+def _told(rivals: Iterable[Drop], told: tuple[int, int] | None) -> Drop | None:
+    """The one rival of the process that the kernel names, at work at that time."""
+    if told is None:
+        return None
+    process, time_ns = told
+    own = [drop for drop in rivals if drop.pid == process]
+    working = [drop for drop in own if drop.begin_ns <= time_ns <= _end(drop)]
+    return working[0] if len(working) == 1 else None
 
 
 def _end(drop: Drop) -> int:

@@ -8,7 +8,7 @@ ACK and its own next number: a call or a timer of its socket sent it. A reply
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
@@ -18,7 +18,9 @@ from observatory.model import Call, Cause, CauseKind, Confidence
 
 @dataclass(frozen=True, slots=True)
 class ResetRow:
-    """One mechanism. ``cause`` answers None where the row does not speak of the segment."""
+    """One mechanism. ``cause`` answers None where the row does not speak of the segment.
+    ``mechanism`` is a row of the evidence table, or empty where none can be named; a cause may
+    name a more particular one."""
 
     mechanism: str
     cause: Callable[[Scene, Sighting], Cause | None]
@@ -27,8 +29,11 @@ class ResetRow:
 
 def cause_of_reset(scene: Scene, sighting: Sighting) -> Cause:
     """The first mechanism of ``RESETS`` that accounts for the RST."""
-    causes = (row.cause(scene, sighting) for row in RESETS)
-    return next((c for c in causes if c), unknown("RST: nothing recorded accounts for it"))
+    for row in RESETS:
+        cause = row.cause(scene, sighting)
+        if cause is not None:
+            return cause if cause.mechanism else replace(cause, mechanism=row.mechanism)
+    return unknown("RST: nothing recorded accounts for it")
 
 
 def lingers_zero(life: SocketLife) -> bool:
@@ -73,14 +78,16 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
     name = f"{call.name}()" if call else "the end of its process"
     unread = scene.streams[sighting.other].unread_at(sighting.time_ns)
     if unread > 0:  # asked first by Linux __tcp_close
-        reason, sure = f"RST: {name} with {unread} bytes unread aborts", True
+        mechanism, reason = "rst-unread-data", f"RST: {name} with {unread} bytes unread aborts"
     elif lingers_zero(life):
-        reason, sure = f"RST: {name} with SO_LINGER 0 aborts", True
+        mechanism, reason = "rst-linger-zero", f"RST: {name} with SO_LINGER 0 aborts"
     else:
-        reason, sure = f"RST: sent while {name} ended the socket", False
+        mechanism, reason = "rst-while-closing", f"RST: sent while {name} ended the socket"
     if call is None:
-        return by_call(None, reason, Confidence.LIKELY)
-    return _sent(scene, call, sighting, reason, sure)
+        cause = by_call(None, reason, Confidence.LIKELY)
+    else:
+        cause = _sent(scene, call, sighting, reason, mechanism != "rst-while-closing")
+    return replace(cause, mechanism=mechanism)
 
 
 def _dissolving_connect(scene: Scene, sighting: Sighting) -> Cause | None:
@@ -147,27 +154,33 @@ def _for_no_connection(scene: Scene, sighting: Sighting) -> Cause | None:
         return None
     answers = arrival.ack is None or arrival.segment.ack == sighting.segment.seq
     confidence = scene.by_order() if answers else Confidence.LIKELY
-    return reply_to(arrival, _why_no_connection(scene, sighting, arrival), confidence)
+    mechanism, reason = _why_no_connection(scene, sighting, arrival)
+    return replace(reply_to(arrival, reason, confidence), mechanism=mechanism)
 
 
-def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> str:
+def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> tuple[str, str]:
+    """The mechanism, and the reason in words."""
     life = scene.life(sighting.half)
     if sighting.ends_older:
-        return "RST: in SYN-SENT, an ACK that is not of its SYN but of an older connection"
+        old = "RST: in SYN-SENT, an ACK that is not of its SYN but of an older connection"
+        return "rst-old-ack", old
     what = "data" if arrival.segment.length else "a segment"
     closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
     if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:
-        return f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
+        gone = f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
+        return "rst-closed-socket", gone
     shut = life.shut_reading(sighting.time_ns) if life else None
     mine = [r for r in sighting.half.resets if r.id < sighting.id]
     if shut is not None and arrival.segment.length and sighting.half.fins and not mine:
         # Linux tcp_rcv_state_process: in FIN-WAIT-1 and 2 nobody will read it any more.
-        return f"RST: data for a socket that shutdown() c{shut.id} had closed for receiving too"
+        deaf = f"RST: data for a socket that shutdown() c{shut.id} had closed for receiving too"
+        return "rst-shut-receiving", deaf
     if any(r.id < sighting.id for r in (*arrival.half.resets, *sighting.half.resets)):
-        return f"RST: {what} for a connection that was reset before"
+        return "rst-was-reset", f"RST: {what} for a connection that was reset before"
     if scene.conversation.began_with_syn and scene.conversation.establishing is not None:
-        return f"RST: {what} for a connection that this end does not have any more"
-    return f"RST: {what} for no connection"
+        lost = f"RST: {what} for a connection that this end does not have any more"
+        return "rst-no-connection", lost
+    return "rst-no-connection", f"RST: {what} for no connection"
 
 
 def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
@@ -196,12 +209,12 @@ def _unrecorded_abort(scene: Scene, sighting: Sighting) -> Cause | None:
 
 
 RESETS: tuple[ResetRow, ...] = (
-    ResetRow("nobody listens", _nobody_listens, "RFC 9293 3.10.7.1"),
-    ResetRow("aborting close", _aborting_close, "RFC 1122 4.2.2.13, RFC 2525 2.17, socket(7)"),
-    ResetRow("connect to AF_UNSPEC", _dissolving_connect, "connect(2), Linux tcp_disconnect"),
-    ResetRow("listener closed", _closing_listener, "Linux inet_csk_listen_stop"),
-    ResetRow("accept queue full", _accept_queue_full, "Linux tcp_check_req, tcp(7)"),
-    ResetRow("no connection", _for_no_connection, "RFC 9293 3.10.7.1"),
-    ResetRow("peer silent", _gave_up, "RFC 1122 4.2.3.6, RFC 5482"),
-    ResetRow("abort not recorded", _unrecorded_abort, "RFC 9293 3.10.5"),
+    ResetRow("rst-nobody-listens", _nobody_listens, "RFC 9293 3.10.7.1"),
+    ResetRow("rst-while-closing", _aborting_close, "RFC 1122 4.2.2.13, RFC 2525 2.17, socket(7)"),
+    ResetRow("rst-af-unspec", _dissolving_connect, "connect(2), Linux tcp_disconnect"),
+    ResetRow("rst-listener-closed", _closing_listener, "Linux inet_csk_listen_stop"),
+    ResetRow("rst-queue-full", _accept_queue_full, "Linux tcp_check_req, tcp(7)"),
+    ResetRow("rst-no-connection", _for_no_connection, "RFC 9293 3.10.7.1"),
+    ResetRow("rst-peer-silent", _gave_up, "RFC 1122 4.2.3.6, RFC 5482"),
+    ResetRow("", _unrecorded_abort, "RFC 9293 3.10.5"),
 )

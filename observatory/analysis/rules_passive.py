@@ -31,6 +31,15 @@ def _connected(view: View) -> Because | None:
     return Because(calls=tuple(c.id for c in opener[-1:]))
 
 
+def _listened(view: View) -> Because | None:
+    """The socket was a listener already, and no shutdown() had ended that."""
+    made = [c for c in view.earlier("listen", "shutdown") if c.succeeded]
+    if not made or made[-1].name != "listen":
+        return None
+    backlog = _backlog(view)
+    return None if backlog is None else Because({**backlog.facts, "first": f"c{made[-1].id}"})
+
+
 def _backlog(view: View) -> Because | None:
     life = view.life
     if life is None or not life.is_tcp:
@@ -143,6 +152,11 @@ PASSIVE_RULES: tuple[Rule, ...] = (
         "listen-unbound", _LISTEN, outcomes(),
         "The socket had no name, so listen() took an ephemeral port, {port}, on every address. "
         "Nothing was sent.", "listen(2); ip(7)", _had_no_name),
+    Rule(
+        "listen-again", _LISTEN, outcomes(),
+        "The socket listens since {first}: only the backlog is set anew, {backlog} now, which "
+        "means an accept queue of {holds} completed connections on Linux. Nothing was sent.",
+        "listen(2); Linux __inet_listen_sk", _listened),
     Rule(
         "listen", _LISTEN, outcomes(),
         "The socket went from CLOSED to LISTEN. Nothing was sent; backlog {backlog} means an "

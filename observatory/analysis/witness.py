@@ -1,0 +1,268 @@
+"""What each of the kernel's events speaks of: a connection, one of its ends, a segment, a call.
+
+Events carry endpoints and times. Endpoints name the connection, times the incarnation; a RST, a
+retransmission and a dropped packet are joined to the segment that the wire shows next to them.
+Which thread was running is known too, but not that it did it: on loopback the kernel delivers a
+packet, and answers it, in the thread that sent it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from observatory.analysis.machine import CLOSED
+from observatory.analysis.wire import Half, Kind, Sighting, Wire
+from observatory.analysis.witness_lives import (
+    SET_STATE,
+    SLACK_NS,
+    Incarnations,
+    KernelLife,
+    endpoint,
+    incarnations,
+    lives_of,
+    match_lives,
+)
+from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process, Trace
+
+SEND_RESET = "tcp:tcp_send_reset"
+RECEIVE_RESET = "tcp:tcp_receive_reset"
+RETRANSMIT = "tcp:tcp_retransmit_skb"
+RETRANSMIT_SYNACK = "tcp:tcp_retransmit_synack"
+ERROR_REPORT = "sock:inet_sk_error_report"
+DESTROY = "tcp:tcp_destroy_sock"
+DROP = "skb:kfree_skb"
+QUEUED = "net:net_dev_queue"
+
+Direction = tuple[Endpoint | int, Endpoint | None]
+
+# An active reset is told after it went out, a reply before; in between the kernel may deliver it.
+NEAR_NS = 20_000_000
+
+
+@dataclass(slots=True)
+class Witnessed:
+    """The kernel's events, placed.
+
+    ``asked`` says whether there is a witness at all, ``complete`` that none of its events was
+    lost: only then is it evidence that there was none. ``life_of`` is the kernel's socket of each
+    half, ``of_half`` all events about one, in time order; ``listeners`` the lives of listening
+    sockets by the id of ours. ``resets``, ``again`` and ``drops`` are by segment id.
+    """
+
+    asked: bool = False
+    complete: bool = False
+    watched: frozenset[str] = frozenset()
+    lives: list[KernelLife] = field(default_factory=list)
+    life_of: dict[Half, KernelLife] = field(default_factory=dict)
+    of_half: dict[Half, list[KernelEvent]] = field(default_factory=dict)
+    listeners: dict[int, list[KernelLife]] = field(default_factory=dict)
+    resets: dict[int, KernelEvent] = field(default_factory=dict)
+    again: dict[int, KernelEvent] = field(default_factory=dict)
+    drops: dict[int, KernelEvent] = field(default_factory=dict)
+    during: dict[int, Call] = field(default_factory=dict)
+    pids: Mapping[int, int] = field(default_factory=dict)
+
+    def would_have_seen(self, event: str) -> bool:
+        """Whether an event of this name that did not come did not happen."""
+        return self.complete and event in self.watched
+
+    def process(self, event: KernelEvent) -> int | None:
+        """The process whose thread was running, where it is one of the run."""
+        return self.pids.get(event.pid)
+
+
+def witness(trace: Trace, wire: Wire) -> Witnessed:
+    """Place the trace's kernel events on what the wire shows. Linear, but for the sorting."""
+    said = trace.witness
+    found = Witnessed(
+        asked=bool(trace.kernel) or said is not None,
+        complete=said is not None and said.lost == 0,
+        watched=frozenset(said.watched if said is not None else ()),
+    )
+    if not trace.kernel:
+        return found
+    found.pids = _pids(trace.calls, trace.processes)
+    found.during = _during(trace.kernel, trace.calls)
+    known = incarnations(wire.conversations)
+    found.lives = lives_of(trace.kernel)
+    found.life_of = match_lives(found.lives, known)
+    by_half = _by_half(trace.kernel, known)
+    _add_states(by_half, found.life_of)
+    found.of_half = {h: sorted(e, key=lambda one: one.time_ns) for h, e in by_half.items()}
+    found.resets = _pair(_named(trace.kernel, SEND_RESET), wire.sightings.values(), _is_reset)
+    again = _named(trace.kernel, RETRANSMIT, RETRANSMIT_SYNACK)
+    found.again = _pair(again, wire.sightings.values(), _is_repeated)
+    found.drops = _drops(trace, wire)
+    return found
+
+
+def find_listeners(found: Witnessed, used: Mapping[int, int]) -> None:
+    """Give the lives of listening sockets to ours: the thread that was in listen() made them.
+    ``used`` is the socket that each call used."""
+    for life in found.lives:
+        call = found.during.get(life.events[0].id) if life.is_listener else None
+        if call is not None and call.name == "listen" and call.id in used:
+            found.listeners.setdefault(used[call.id], []).append(life)
+
+
+def placed(trace: Trace, wire: Wire, found: Witnessed) -> tuple[PlacedEvent, ...]:
+    """Each event of the trace with what it speaks of, as far as that is known."""
+    half_of = {event.id: half for half, events in found.of_half.items() for event in events}
+    segment_of = {
+        event.id: number
+        for told in (found.resets, found.again, found.drops)
+        for number, event in told.items()
+    }
+    return tuple(_placed(event, wire, half_of, segment_of, found) for event in trace.kernel)
+
+
+def _placed(
+    event: KernelEvent,
+    wire: Wire,
+    half_of: Mapping[int, Half],
+    segment_of: Mapping[int, int],
+    found: Witnessed,
+) -> PlacedEvent:
+    number = segment_of.get(event.id)
+    half = half_of.get(event.id)
+    sighting = wire.sightings.get(number) if number is not None else None
+    if half is None and sighting is not None:
+        half = sighting.other if event.event == DROP else sighting.half
+    during = found.during.get(event.id)
+    if half is None:
+        return PlacedEvent(event.id, None, "", number, during.id if during else None)
+    conversation = wire.conversations[half.conversation - 1]
+    end = "client" if half is conversation.client else "server"
+    return PlacedEvent(event.id, conversation.id, end, number, during.id if during else None)
+
+
+# --- Threads -----------------------------------------------------------------------------------
+
+
+def _pids(calls: Iterable[Call], processes: Iterable[Process]) -> dict[int, int]:
+    """Thread to process."""
+    found = {process.pid: process.pid for process in processes}
+    found.update((call.tid, call.pid) for call in calls)
+    return found
+
+
+def _during(events: Iterable[KernelEvent], calls: Iterable[Call]) -> dict[int, Call]:
+    """Event id to the call that its thread was in."""
+    by_thread: dict[int, list[Call]] = defaultdict(list)
+    for call in sorted(calls, key=lambda one: one.entered_ns):
+        by_thread[call.tid].append(call)
+    found: dict[int, Call] = {}
+    for event in events:
+        made = by_thread.get(event.pid, [])
+        index = bisect_right(made, event.time_ns, key=lambda call: call.entered_ns)
+        latest = made[index - 1 : index]
+        found.update(
+            (event.id, call)
+            for call in latest
+            if call.returned_ns is None or event.time_ns <= call.returned_ns
+        )
+    return found
+
+
+# --- Connections -------------------------------------------------------------------------------
+
+
+def _by_half(events: Iterable[KernelEvent], known: Incarnations) -> dict[Half, list[KernelEvent]]:
+    """What is told of one end of a connection, state changes left out."""
+    found: dict[Half, list[KernelEvent]] = defaultdict(list)
+    for event in events:
+        if event.event in (SET_STATE, QUEUED, DROP):
+            continue
+        local, remote = endpoint(event.src), endpoint(event.dst)
+        half = known.at(local, remote, event.time_ns) if local and remote else None
+        if half is not None:
+            found[half].append(event)
+    return found
+
+
+def _add_states(by_half: dict[Half, list[KernelEvent]], lives: Mapping[Half, KernelLife]) -> None:
+    for half, life in lives.items():
+        by_half.setdefault(half, []).extend(life.events)
+
+
+# --- Segments ----------------------------------------------------------------------------------
+
+
+def _named(events: Iterable[KernelEvent], *names: str) -> list[KernelEvent]:
+    return [event for event in events if event.event in names]
+
+
+def _is_reset(event: KernelEvent, sighting: Sighting) -> bool:
+    return sighting.kind is Kind.RESET
+
+
+def _is_repeated(event: KernelEvent, sighting: Sighting) -> bool:
+    if event.event == RETRANSMIT_SYNACK:
+        return sighting.kind is Kind.SYN_ACK
+    return sighting.kind in (Kind.REPEATED, Kind.PROBE) or (
+        sighting.original is not None and sighting.kind is not Kind.SYN_ACK
+    )
+
+
+def _pair(
+    events: Sequence[KernelEvent],
+    sightings: Iterable[Sighting],
+    fits: Callable[[KernelEvent, Sighting], bool],
+) -> dict[int, KernelEvent]:
+    """Segment id to the event that tells of it: of one direction, the nearest in time."""
+    if not events:
+        return {}
+    wanted = {_direction(event) for event in events}
+    candidates: dict[Direction | None, list[Sighting]] = defaultdict(list)
+    for sighting in sightings:
+        src, dst = sighting.segment.src, sighting.segment.dst
+        directions: tuple[Direction, ...] = (src, dst), (src, None), (src.port, None)
+        for direction in directions:
+            if direction in wanted:
+                candidates[direction].append(sighting)
+    taken: dict[int, KernelEvent] = {}
+    for event in events:
+        near = _near(candidates.get(_direction(event), []), event.time_ns)
+        free = [s for s in near if s.id not in taken and fits(event, s)]
+        if free:
+            best = min(free, key=lambda s: abs(s.time_ns - event.time_ns))
+            taken[best.id] = event
+    return taken
+
+
+def _direction(event: KernelEvent) -> Direction | None:
+    """The endpoints that the segment has. A listener that resets knows only its own, and of a
+    wildcard no more than the port."""
+    if event.src is None or not event.src.port:
+        return None
+    if event.src.is_wildcard:
+        return event.src.port, None
+    return event.src.on_the_wire(), endpoint(event.dst)
+
+
+def _near(sightings: Sequence[Sighting], time_ns: int) -> Sequence[Sighting]:
+    first = bisect_left(sightings, time_ns - NEAR_NS, key=lambda s: s.time_ns)
+    last = bisect_right(sightings, time_ns + NEAR_NS, key=lambda s: s.time_ns)
+    return sightings[first:last]
+
+
+def _drops(trace: Trace, wire: Wire) -> dict[int, KernelEvent]:
+    """Segment id to the event that the packet was dropped, where the packet's endpoints or its
+    identity in the kernel tell which it was."""
+    drops = _named(trace.kernel, DROP)
+    named = [event for event in drops if event.src is not None and event.dst is not None]
+    return _pair(named, wire.sightings.values(), _came_before)
+
+
+def _came_before(event: KernelEvent, sighting: Sighting) -> bool:
+    return sighting.time_ns <= event.time_ns + SLACK_NS
+
+
+def ended(life: KernelLife, time_ns: int) -> bool:
+    """The kernel says that the socket was CLOSED by then."""
+    return any(
+        event.time_ns <= time_ns and event.detail.get("new") == CLOSED for event in life.events
+    )
