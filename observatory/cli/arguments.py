@@ -133,6 +133,9 @@ def make_parser() -> argparse.ArgumentParser:
     the_run.add_argument("--section", metavar="S", help="every behaviour of a section")
     the_run.add_argument("--all", action="store_true", help="every behaviour")
     the_run.add_argument(
+        "--slow", action="store_true", help="also those that take minutes: timers to their end"
+    )
+    the_run.add_argument(
         "-o",
         "--output",
         metavar="WHERE",

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder with NAME.pcapng of every behaviour (default: run them now)",
     )
+    parser.add_argument("--slow", action="store_true", help="also the behaviours that take minutes")
     parser.add_argument(
         "--lang",
         action="append",
@@ -50,7 +51,7 @@ def atlas(parsed: argparse.Namespace) -> int:
     editions = parsed.lang or list(messages.languages())
     for lang in editions:
         messages.load(lang)  # an unknown one is told before anything runs
-    behaviours = all_behaviours()
+    behaviours = [one for one in all_behaviours() if parsed.slow or not one.takes_minutes]
     with tempfile.TemporaryDirectory(prefix="observatory-atlas-") as folder:
         runs = Path(parsed.runs) if parsed.runs else Path(folder)
         if not parsed.runs:

@@ -27,7 +27,7 @@ class Behaviour:
     ``needs_private`` is why it cannot be observed on the host's own loopback, empty if it can.
     ``time_limit`` is in seconds, ``aftermath`` how many more are waited for what the kernel still
     has to send. ``expects`` is for tests only. ``slow`` marks those that wait for the kernel's own
-    timers of seconds.
+    timers of seconds; one that ``takes_minutes`` runs only where ``--slow`` is said.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Behaviour:
     time_limit: float = 30.0
     aftermath: float = 5.0
     slow: bool = False
+    takes_minutes: bool = False
     expects: Any = None
 
     @property

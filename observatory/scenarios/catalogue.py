@@ -42,6 +42,7 @@ def behaviour(
     time_limit: float = 30.0,
     aftermath: float = 5.0,
     slow: bool = False,
+    takes_minutes: bool = False,
     expects: Any = None,
 ) -> Callable[[Play], Play]:
     """Register the function below as behaviour ``name``. Raises ValueError if there is one."""
@@ -65,6 +66,7 @@ def behaviour(
             time_limit=time_limit,
             aftermath=aftermath,
             slow=slow,
+            takes_minutes=takes_minutes,
             expects=expects,
         )
         return play
