@@ -56,7 +56,7 @@ class Page:
     lost: int = 0
 
 
-_FIELD = re.compile(r"\bfield:[^;]*?(\w+);\s*offset:(\d+);\s*size:(\d+);")
+_FIELD = re.compile(r"\bfield:[^;]*?(\w+);\s*offset:(\d{1,6});\s*size:(\d{1,6});")
 
 
 def parse_header_page(text: str) -> PageLayout:

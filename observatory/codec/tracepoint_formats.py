@@ -76,13 +76,13 @@ class Format:
 
 
 _FIELD = re.compile(
-    r"^\s*field:[^;]*?(\w+)(?:\[[^\]]*\])?;\s*offset:(\d+);\s*size:(\d+);\s*signed:([01]);",
+    r"^\s*field:[^;]*?(\w+)(?:\[[^\]]*\])?;\s*offset:(\d{1,6});\s*size:(\d{1,6});\s*signed:([01]);",
     re.MULTILINE,
 )
 _NAME = re.compile(r"^name:\s*(\S+)\s*$", re.MULTILINE)
-_ID = re.compile(r"^ID:\s*(\d+)\s*$", re.MULTILINE)
+_ID = re.compile(r"^ID:\s*(\d{1,6})\s*$", re.MULTILINE)
 _SYMBOLIC = re.compile(r"__print_symbolic\(REC->(\w+),((?:\s*\{[^{}]*\}\s*,?)+)\s*\)")
-_PAIR = re.compile(r"\{\s*([\w+-]+)\s*,\s*\"([^\"]*)\"\s*\}")
+_PAIR = re.compile(r"\{\s*([\w+-]{1,64})\s*,\s*\"([^\"]*)\"\s*\}")
 
 
 def parse_format(system: str, text: str) -> Format:

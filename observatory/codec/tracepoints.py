@@ -192,10 +192,21 @@ def _state_change(layout: Format, record: bytes, identity: Identity) -> Details:
 
 
 def _family_and_protocol(layout: Format, record: bytes) -> Details:
+    number = layout.number(record, "protocol")
     return {
         "family": layout.symbol(record, "family"),
-        "protocol": layout.symbol(record, "protocol").removeprefix("IPPROTO_"),
+        "protocol": PROTOCOLS.get(number)
+        or layout.symbol(record, "protocol").removeprefix("IPPROTO_"),
     }
+
+
+PROTOCOLS: Mapping[int, str] = {
+    socket.IPPROTO_ICMP: "ICMP",
+    socket.IPPROTO_TCP: "TCP",
+    socket.IPPROTO_UDP: "UDP",
+    socket.IPPROTO_ICMPV6: "ICMPv6",
+}
+"""In the words of segments; the kernel's own table has only those of streams."""
 
 
 def _send_reset(layout: Format, record: bytes, identity: Identity) -> Details:

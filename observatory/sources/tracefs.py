@@ -157,7 +157,7 @@ class Tracepoints:
         """Kernel addresses are secrets of the machine; a run file may be shown to anybody."""
         if not address:
             return ""
-        raw = address.to_bytes(8, "little")
+        raw = (address % 2**64).to_bytes(8, "little")
         return hashlib.blake2b(raw, digest_size=6, key=self._key).hexdigest()
 
     def _make_instance(self) -> None:
