@@ -43,13 +43,14 @@ class Told:
 
 @dataclass(slots=True, eq=False)
 class Drop:
-    """A descriptor given up by ``call`` (None: by an end that no call accounts for) at some time
-    from ``begin_ns`` to ``end_ns``; ``end_ns`` is None where nothing says when it was done."""
+    """Descriptor ``fd`` given up by ``call`` (None: by an end that no call accounts for) at some
+    time from ``begin_ns`` to ``end_ns``; ``end_ns`` is None where nothing says when it was done."""
 
     call: Call | None
     pid: int
     begin_ns: int
     end_ns: int | None
+    fd: int = -1
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
+from observatory.analysis.unread import unread_at_end
 from observatory.analysis.wire import Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
@@ -76,9 +77,12 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
         return None
     call = scene.calls.get(life.closed_by) if life.closed_by is not None else None
     name = f"{call.name}()" if call else "the end of its process"
-    unread = scene.streams[sighting.other].unread_at(sighting.time_ns)
-    if unread > 0:  # asked first by Linux __tcp_close
-        mechanism, reason = "rst-unread-data", f"RST: {name} with {unread} bytes unread aborts"
+    incoming = scene.streams[sighting.other]
+    own, at_ns = sighting.half, sighting.time_ns
+    unread = unread_at_end(life, scene.conversation, own, incoming, at_ns)
+    if unread.count:  # asked first by Linux __tcp_close
+        reason = f"RST: {name} with {unread.count} bytes unread aborts"
+        mechanism = "rst-unread-data"
     elif lingers_zero(life):
         mechanism, reason = "rst-linger-zero", f"RST: {name} with SO_LINGER 0 aborts"
     else:
@@ -86,7 +90,8 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
     if call is None:
         cause = by_call(None, reason, Confidence.LIKELY)
     else:
-        cause = _sent(scene, call, sighting, reason, mechanism != "rst-while-closing")
+        sure = unread.sure and mechanism != "rst-while-closing"
+        cause = _sent(scene, call, sighting, reason, sure)
     return replace(cause, mechanism=mechanism)
 
 

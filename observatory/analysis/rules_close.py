@@ -19,6 +19,7 @@ from observatory.analysis.lives import SocketLife
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.tables import MOST_TOLD
+from observatory.analysis.unread import Unread, unread_at_end
 from observatory.analysis.view import YES, Because, View, counted, ids
 
 _CLOSE = names("close")
@@ -35,25 +36,40 @@ def _ended(view: View) -> SocketLife | None:
     return view.joined.descriptors.sockets[ended[0]] if ended else None
 
 
+def _unread(view: View, reset: int) -> Unread:
+    """What was unread when the call sent this RST."""
+    life, half, conversation, stream = _ended(view), view.half, view.conversation, view.incoming
+    if life is None or half is None or conversation is None or stream is None:
+        return Unread(0)
+    return unread_at_end(life, conversation, half, stream, view.segment(reset).time_ns)
+
+
 def _aborts_unread(view: View) -> Because | None:
-    resets, life = with_flag(view, "R"), _ended(view)
-    stream = view.incoming
-    if not resets or life is None or stream is None:
+    resets, life, stream = with_flag(view, "R"), _ended(view), view.incoming
+    unread = _unread(view, resets[0]) if resets else Unread(0)
+    if not unread.count or life is None or stream is None:
         return None
     aborted_ns = view.segment(resets[0]).time_ns
-    unread = stream.unread_at(aborted_ns)
-    if unread <= 0:
-        return None
     unread_from, shown = stream.taken_by(aborted_ns), stream.shown_by(aborted_ns)
     brought = [s.id for s in stream.half.carrying(unread_from, shown)]
     option = view.option("SO_LINGER") if lingers_zero(life) else None
     facts = {
         "reset": ids(resets),
-        "unread": counted(unread, "byte"),
-        "brought": ids(brought),
+        "unread": counted(unread.count, "byte"),
+        "brought": f"that {ids(brought)} had brought " if brought else "",
+        "were": "was" if unread.count == 1 else "were",
+        "asked": _told_unread(unread),
         "linger": f" SO_LINGER 0 (c{option.id}) would have done the same." if option else "",
     }
-    return Because(facts, (option.id,) if option else (), tuple(brought))
+    calls = (option.id,) if option else ()
+    return Because(facts, calls, tuple(brought), likely=not unread.sure)
+
+
+def _told_unread(unread: Unread) -> str:
+    if unread.asked is None:
+        return ""
+    told = counted(unread.asked, "byte") if unread.asked else "none yet"
+    return f" (asked just before, the kernel said: {told})"
 
 
 def _aborts_linger(view: View) -> Because | None:
@@ -67,7 +83,14 @@ def _aborts_linger(view: View) -> Because | None:
 
 def _aborts_somehow(view: View) -> Because | None:
     resets = with_flag(view, "R")
-    return Because({"reset": ids(resets)}, likely=True) if resets else None
+    if not resets:
+        return None
+    denied = _unread(view, resets[0]).denied
+    why = (
+        " Bytes had come that no call is seen to have read, yet the kernel, asked just before, "
+        "had none unread: those were not why."
+    )
+    return Because({"reset": ids(resets), "why": why if denied else ""}, likely=True)
 
 
 def _active_close(view: View) -> Because | None:
@@ -154,8 +177,8 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "Linux inet_csk_listen_stop; UNP 4.5", aborts_queue),
     Rule(
         "close-unread-data", _CLOSE, outcomes(),
-        "{unread} that {brought} had brought were never read: closing then is data loss, so the "
-        "kernel tells the peer by RST {reset} instead of FIN.{linger}",
+        "{unread} {brought}{were} never read{asked}: closing then is data loss, so the kernel "
+        "tells the peer by RST {reset} instead of FIN.{linger}",
         "RFC 1122 4.2.2.13; RFC 2525 2.17; Linux __tcp_close", _aborts_unread),
     Rule(
         "close-linger-zero", _CLOSE, outcomes(),
@@ -164,8 +187,8 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "socket(7) SO_LINGER; RFC 9293 3.10.5; UNP 7.5", _aborts_linger),
     Rule(
         "close-aborted", _CLOSE, outcomes(),
-        "RST {reset} went out while the socket was closed.", "RFC 9293 3.10.5", _aborts_somehow,
-        certain=False),
+        "RST {reset} went out while the socket was closed.{why}", "RFC 9293 3.10.5",
+        _aborts_somehow, certain=False),
     Rule(
         "close-lingered", _CLOSE, outcomes(),
         "SO_LINGER made close() wait: FIN {fin} went out, and the call returned when {completed} "

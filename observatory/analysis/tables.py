@@ -76,7 +76,7 @@ class Tables:
             return
         life.holders.pop((pid, fd), None)
         if call:
-            self._dropped(life, pid, call)
+            self._dropped(life, pid, fd, call)
         if life.holders:
             if call:
                 some = islice(life.holders, MOST_TOLD + 1)
@@ -88,13 +88,13 @@ class Tables:
             life.closed_by = call.id
             self.ended.setdefault(call.id, []).append(life.id)
 
-    def _dropped(self, life: SocketLife, pid: int, call: Call) -> None:
+    def _dropped(self, life: SocketLife, pid: int, fd: int, call: Call) -> None:
         """When the name was given up: within the call; in a death, by the time it was seen."""
         process = self.processes.get(pid)
         end_ns = call.returned_ns
         if call.name in _DEADLY:
             end_ns = process.ended_ns if process else None
-        drop = Drop(call, pid, call.entered_ns, end_ns)
+        drop = Drop(call, pid, call.entered_ns, end_ns, fd)
         life.drops.append(drop)
         if call.name == "execve":
             self.executing.setdefault(pid, []).append(drop)
