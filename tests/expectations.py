@@ -9,6 +9,7 @@ Each line names a subject and what is claimed of it; only what is listed is chec
     #2 reply #1 completes c d    ... and it completed these calls (``nothing``: none)
     #3 retransmission conn 1     it repeats an earlier segment; its connection
     #3 quotes #1                 this ICMP message is about segment 1
+    #1 lost router:eth0          it never came, and that interface saw it last (``lost nowhere``)
     c sent #1 #2                 the first transmissions that c caused (``nothing``: none)
     c retransmitted #3 completed #2 rule connect-refused likely conn 1 plain
     conn 1 client CLOSED SYN-SENT        the states of one end, in order
@@ -61,6 +62,7 @@ SEGMENT_CLAIMS = (
     | CONFIDENCES
     | {"completes", "retransmission", "conn", "quotes", "reason"}
     | OF_THE_KERNEL
+    | {"lost"}
 )
 CALL_CLAIMS = CONFIDENCES | {"sent", "retransmitted", "completed", "rule", "conn", "plain", "says"}
 CALL_CLAIMS |= {"kernel"}
@@ -133,6 +135,8 @@ class _Witness:
                 yield from ("conn", str(segment.connection))
             elif claim == "quotes":
                 yield from ("quotes", f"#{segment.quotes}")
+            elif claim == "lost":
+                yield from ("lost", segment.lost_after or "nowhere")
             elif claim == "mechanism":
                 yield from ("mechanism", segment.cause.mechanism)
             elif claim == "fate":

@@ -56,7 +56,7 @@ def _waiting(joined: Joined, listener: int, time_ns: int) -> Iterator[Conversati
 
 
 def _entered(conversation: Conversation) -> int:
-    return conversation.establishing.time_ns if conversation.establishing else 0
+    return conversation.establishing.arrived_ns if conversation.establishing else 0
 
 
 def _taken(joined: Joined, conversation: Conversation, time_ns: int) -> bool:

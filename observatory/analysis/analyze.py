@@ -20,13 +20,14 @@ from observatory.analysis import (
     matching,
     streams,
 )
+from observatory.analysis.arrivals import Arrivals
 from observatory.analysis.completions import Joined
 from observatory.analysis.describe import connections, notes, sockets
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.rules import explain
 from observatory.analysis.scene import Findings, Scene
 from observatory.analysis.view import View
-from observatory.analysis.wire import Conversation, Sighting, Wire, follow
+from observatory.analysis.wire import Conversation, Kind, Sighting, Wire, follow
 from observatory.analysis.witness import find_listeners, placed, witness
 from observatory.analysis.witness_judge import hear
 from observatory.analysis.witness_settle import last_holders, settle_openings
@@ -58,7 +59,8 @@ def analyze(trace: Trace) -> Analysis:
     findings = Findings()
     exact = returns_exactly(trace)
     replayed = descriptors.replay(trace.calls, trace.processes)
-    wire = follow(trace.segments, _listening_ports(trace.calls))
+    arrivals = Arrivals(trace)
+    wire = follow(trace.segments, _listening_ports(trace.calls), arrivals)
     matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
     witnessed = witness(trace, wire)
     find_listeners(witnessed, replayed.used)
@@ -81,7 +83,9 @@ def analyze(trace: Trace) -> Analysis:
                 trace.run.settings,
             )
         )
-    mail = datagrams.attribute_udp(replayed, trace.segments, findings, lossy=trace.dropped > 0)
+    mail = datagrams.attribute_udp(
+        replayed, trace.segments, findings, arrivals, lossy=trace.dropped > 0
+    )
     datagrams.attribute_icmp(trace.segments, wire, mail, findings)
     joined = Joined(
         replayed,
@@ -96,6 +100,7 @@ def analyze(trace: Trace) -> Analysis:
         _signals(trace.calls),
         {process.pid: process for process in trace.processes},
         exact,
+        arrivals,
     )
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     attributed = _attribute(trace, joined, findings, explained)
@@ -136,8 +141,13 @@ def _queued(wire: Wire) -> dict[int, list[Conversation]]:
         if conversation.listener is not None and conversation.establishing is not None:
             queued[conversation.listener].append(conversation)
     for waiting in queued.values():
-        waiting.sort(key=lambda c: c.establishing.id if c.establishing else 0)
+        waiting.sort(key=_establishment)
     return queued
+
+
+def _establishment(conversation: Conversation) -> tuple[int, int]:
+    done = conversation.establishing
+    return (done.arrived_ns, done.id) if done else (0, 0)
 
 
 def _holders(lives: Mapping[int, SocketLife]) -> dict[int, list[SocketLife]]:
@@ -223,13 +233,16 @@ def _attribute(
                 _receiver(finished, lives.get(dst or 0), calls, segment),
                 joined.mail.quotes.get(segment.id),
                 tuple(carries.get(segment.id, ())),
+                lost_after=joined.lost_after(segment),
             )
         )
     return tuple(attributed)
 
 
 def _is_retransmission(sighting: Sighting | None) -> bool:
-    return sighting is not None and sighting.original is not None and not sighting.fresh
+    if sighting is None or sighting.kind is Kind.COPY:
+        return False
+    return sighting.original is not None and not sighting.fresh
 
 
 def _sockets(
@@ -257,6 +270,8 @@ def _pid(
     cause: Cause, life: SocketLife | None, calls: Mapping[int, Call], segment: Segment
 ) -> int | None:
     """The sending process: the caller where a call of its own is the cause, else the holder."""
+    if cause.kind is CauseKind.PATH:
+        return None
     if cause.kind is CauseKind.CALL and cause.call is not None:
         caller = calls[cause.call]
         if caller.name != "kill" or life is None:

@@ -7,10 +7,13 @@ lifetimes; time decides only where a row says so, and then the confidence is no 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from observatory.analysis.callsets import ends_sending
+from observatory.analysis.lost import why_sent_again
+from observatory.analysis.on_path import copied, forged_reset
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting
@@ -39,11 +42,17 @@ def attribute(scene: Scene) -> None:
     """Find the cause of every segment of the scene's conversation, in capture order."""
     conversation, causes = scene.conversation, scene.findings.causes
     scene.sides = {half: Side() for half in (conversation.client, conversation.server)}
+    known = conversation.arrivals is not None
+    under_way = deque(conversation.arrivals or ())
     for sighting in conversation.sightings:
+        while under_way and under_way[0].arrived_ns <= sighting.time_ns:
+            scene.came(under_way.popleft())
         # Segments of raw sockets have their cause already.
         if sighting.id not in causes:
             causes[sighting.id] = ROWS[sighting.kind].cause(scene, sighting)
-        scene.note(sighting)
+        scene.left(sighting)
+        if not known:  # one place sees the wire: it is taken to come at once
+            scene.came(sighting)
 
 
 def _open(scene: Scene, sighting: Sighting) -> Cause:
@@ -70,15 +79,16 @@ def _accepting(scene: Scene, sighting: Sighting) -> Cause:
     first = next(s for s in sighting.half.syns if s.kind is Kind.SYN_ACK) is sighting
     if first and syn is not None and syn.kind is Kind.SYN_ACK:
         syn = sighting.other.syns[0]  # both opened at once: it is the SYN that it answers
-    asked_again = syn is not None and (side.last is None or syn.id > side.last.id)
+    asked_again = side.last is None or side.heard
     if syn is not None and "S" in syn.segment.flags and (asked_again or first):
         again = "" if first else " again"
         return reply_to(syn, f"SYN-ACK{again}, passive open", scene.by_order())
     if sighting.original is None:
         return reply_to(None, "SYN-ACK, passive open (its SYN was not seen)", Confidence.LIKELY)
+    why = why_sent_again(sighting) or "the handshake's last ACK did not count"
     return Cause(
         CauseKind.TIMER,
-        "SYN-ACK sent again: the handshake's last ACK did not count",
+        f"SYN-ACK sent again: {why}",
         scene.by_order(),
         segment=sighting.original.id,
     )
@@ -95,6 +105,8 @@ def _again(scene: Scene, sighting: Sighting) -> Cause:
     call_id = first.call if first and first.kind is not CauseKind.REPLY else None
     call_id = owners[0].id if owners else call_id
     kind, reason = _why_again(scene, sighting)
+    why = why_sent_again(sighting)
+    reason = f"{reason} ({why})" if why else reason
     sure = scene.by_order()
     if call_id is not None and scene.confidence(sighting.half) is not Confidence.CERTAIN:
         sure = Confidence.LIKELY
@@ -106,7 +118,7 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     if "S" in sighting.segment.flags:
         return CauseKind.TIMER, "SYN sent again: no answer yet"
     arrival = side.arrival
-    latest = side.last is None or (arrival is not None and arrival.id > side.last.id)
+    latest = side.last is None or side.heard
     asks = arrival is not None and latest and arrival.ack == sighting.seq
     prompt = asks and arrival is not None and _is_prompt(scene.conversation, arrival, sighting)
     sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
@@ -123,7 +135,7 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
 def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -> bool:
     """An ACK asks at once; what is sent again a timeout later (Linux waits 200 ms at least), or on
     a path without delay some milliseconds later, was not asked for by it."""
-    waited = again.time_ns - arrival.time_ns
+    waited = again.time_ns - arrival.arrived_ns
     return waited < (_AT_ONCE_NS if _near(conversation) else _LEAST_TIMEOUT_NS)
 
 
@@ -208,7 +220,7 @@ def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Ca
     if call.returned_ns is None or sighting.time_ns <= call.returned_ns + HELD_BACK_NS:
         return cause
     release = scene.side(sighting.half).arrival
-    if release is None or release.time_ns < call.returned_ns:
+    if release is None or release.arrived_ns < call.returned_ns:
         return replace(cause, reason=f"{cause.reason}, sent later from the send buffer")
     return replace(
         cause, reason=f"{cause.reason}, held back until #{release.id} came", segment=release.id
@@ -282,7 +294,7 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     if covered is None:
         return reply_to(None, "ACK of what the capture did not show", Confidence.LIKELY)
     what = _acknowledged(covered)
-    if sighting.time_ns - covered.time_ns < DELAYED_ACK_NS:
+    if sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS:
         return reply_to(covered, what, scene.by_order())
     reader = scene.streams[sighting.other].read_at(sighting.time_ns)
     if reader is not None:
@@ -299,12 +311,12 @@ def _near(conversation: Conversation) -> bool:
     last = conversation.establishing
     if not first or not answer or last is None:
         return False
-    gaps = (answer[0].time_ns - first[0].time_ns, last.time_ns - answer[0].time_ns)
+    gaps = (answer[0].time_ns - first[0].arrived_ns, last.time_ns - answer[0].arrived_ns)
     return max(gaps) < DELAYED_ACK_NS // 10
 
 
 def _carrier_up_to(half: Half, offset: int) -> Sighting | None:
-    found = half.carrying(max(offset - 1, 0), offset)
+    found = half.delivering(max(offset - 1, 0), offset)
     if found:
         return found[-1]
     if half.fins and half.fin_at is not None and half.fin_at < offset:
@@ -340,12 +352,17 @@ def _window_update(scene: Scene, sighting: Sighting, half: Half) -> Cause:
     return by_call(reader, f"{what}: recv made room", scene.confidence(half))
 
 
+def _reset(scene: Scene, sighting: Sighting) -> Cause:
+    return forged_reset(scene, sighting) or cause_of_reset(scene, sighting)
+
+
 ROWS: Mapping[Kind, Row] = {
-    Kind.RESET: Row(cause_of_reset, "RFC 9293 3.10.7"),
+    Kind.RESET: Row(_reset, "RFC 9293 3.10.7"),
     Kind.SYN_ACK: Row(_accepting, "RFC 9293 3.5"),
     Kind.REPEATED: Row(_again, "RFC 6298, RFC 5681 3.2"),
     Kind.SYN: Row(_open, "RFC 9293 3.10.1"),
     Kind.FRESH: Row(_push, "RFC 9293 3.10.2, 3.10.4"),
     Kind.PROBE: Row(_probe, "RFC 9293 3.8.4, 3.8.6.1"),
     Kind.ACK: Row(_acknowledge, "RFC 9293 3.10.7.4"),
+    Kind.COPY: Row(copied, "RFC 9293 3.10.7.4, where the path may duplicate"),
 }

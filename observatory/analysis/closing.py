@@ -38,7 +38,8 @@ def reset_before(view: View) -> Because | None:
     if half is None or other is None:
         return None
     until = view.call.returned_ns or view.call.entered_ns
-    resets = [s.id for s in (*other.resets, *half.resets) if s.time_ns <= until]
+    came = [s.id for s in other.resets if s.arrived_ns <= until]
+    resets = came + [s.id for s in half.resets if s.time_ns <= until]
     return Because({"reset": f"#{resets[0]}"}, segments=(resets[0],)) if resets else None
 
 

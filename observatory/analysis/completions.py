@@ -6,10 +6,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from observatory.analysis.arrivals import Arrivals
 from observatory.analysis.callsets import ACCEPTING, RECEIVING, SENDING, WAITING, sends
-from observatory.analysis.datagrams import Mail
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.mail import Mail
 from observatory.analysis.matching import FOREVER, Matching
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream
@@ -46,6 +47,19 @@ class Joined:
     signals: Mapping[int, list[Call]]
     processes: Mapping[int, Process]
     exact: bool = True
+    arrivals: Arrivals | None = None
+
+    def came_ns(self, segment: Segment) -> int:
+        """When a segment came to its receiver's host; NEVER if it did not."""
+        return self.arrivals.at_ns(segment) if self.arrivals else segment.time_ns
+
+    def lost_after(self, segment: Segment) -> str:
+        """The interface that saw a segment last which did not come; empty if it did."""
+        sighting = self.wire.sightings.get(segment.id)
+        if sighting is not None:
+            return sighting.lost_after
+        known = self.arrivals is not None and self.arrivals.are_known
+        return self.arrivals.of(segment).lost_after if self.arrivals and known else ""
 
     def who(self, pid: int) -> str:
         """A process as reports print it: ``server[4711]``."""
@@ -97,21 +111,22 @@ def _latest(call: Call) -> int:
 
 
 def _first_before(sightings: list[Sighting], call: Call) -> list[int]:
-    return [s.id for s in sightings if s.time_ns <= _latest(call)][:1]
+    return [s.id for s in sightings if s.arrived_ns <= _latest(call)][:1]
 
 
 def _error_from_wire(joined: Joined, call: Call) -> list[int]:
     """The RST or ICMP message behind an error: the last one before the call returned."""
-    found: list[Segment] = []
+    found: list[tuple[int, int]] = []
     other = joined.other(call)
     if other is not None:
-        found += [s.segment for s in other.resets]
+        found += [(s.arrived_ns, s.id) for s in other.resets]
     number = joined.descriptors.used.get(call.id)
-    found += joined.mail.errors.get(number or 0, [])
+    found += [(joined.came_ns(s), s.id) for s in joined.mail.errors.get(number or 0, [])]
     if call.errno == "ECONNREFUSED" or not found:
-        found = [s for s in found if s.time_ns >= _attempt_start(joined, call)]
-    arrived = [s.id for s in found if s.time_ns <= _latest(call)]
-    return arrived[-1:]
+        begin = _attempt_start(joined, call)
+        found = [one for one in found if one[0] >= begin]
+    came = sorted((one for one in found if one[0] <= _latest(call)), key=lambda one: one[0])
+    return [each for _, each in came[-1:]]
 
 
 def _attempt_start(joined: Joined, call: Call) -> int:
@@ -156,7 +171,7 @@ def _establishing(conversation: Conversation, call: Call) -> list[int]:
     if fast:
         return [syns[0].id]
     found = conversation.establishing
-    return [found.id] if found is not None and found.time_ns <= _latest(call) else []
+    return [found.id] if found is not None and found.arrived_ns <= _latest(call) else []
 
 
 def _send(joined: Joined, call: Call) -> list[int]:
@@ -175,10 +190,10 @@ def _made_room(joined: Joined, call: Call) -> list[int]:
     never_waits = life is not None and life.nonblocking(call.entered_ns) is not None
     if never_waits or (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
         return []
-    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    meanwhile = conversation.arriving(half, call.entered_ns, _latest(call))
     acks = [s for s in meanwhile if s.half is not half and s.ack is not None]
     carriers = half.carrying(*joined.streams[conversation.id][half].range_of(call))
-    if not acks or (carriers and carriers[-1].time_ns < acks[0].time_ns):
+    if not acks or (carriers and carriers[-1].time_ns < acks[0].arrived_ns):
         return []
     shut = any(ack.segment.window == 0 for ack in acks)
     if not joined.exact and not shut:
@@ -196,7 +211,7 @@ def _receive(joined: Joined, call: Call) -> list[int]:
         return []
     taken = stream.reads.get(call.id)
     if taken is not None:
-        return [s.id for s in stream.half.carrying(*taken)]
+        return [s.id for s in stream.half.delivering(*taken)]
     return _first_before(stream.half.fins, call) if call.result == 0 else []
 
 
@@ -246,7 +261,7 @@ def _readiness(joined: Joined, life: SocketLife, events: str, call: Call) -> lis
         if found:
             return found
     if life.is_udp:
-        errors = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
+        errors = _errors_by(joined, life, call)
         return errors[-1:] if "POLLERR" in events else []
     writable = any(event in events for event in ("POLLOUT", "POLLERR", "POLLHUP"))
     return _writable(joined, life, events, call) if writable else []
@@ -257,8 +272,8 @@ def _urgent(joined: Joined, life: SocketLife, call: Call) -> list[int]:
     half = joined.matching.half_at.get((call.id, life.id))
     if half is None:
         return []
-    carriers = joined.incoming_of(half).half.carriers
-    marked = (s.id for s in carriers if "U" in s.segment.flags and s.time_ns <= _latest(call))
+    came = joined.incoming_of(half).half.deliveries
+    marked = (s.id for _, _, s in came if "U" in s.segment.flags and s.arrived_ns <= _latest(call))
     return [*marked][-1:]
 
 
@@ -272,16 +287,16 @@ def _readable(joined: Joined, life: SocketLife, call: Call) -> list[int]:
         return []
     stream = joined.incoming_of(half)
     unread_from = stream.taken_by(call.entered_ns)
-    carriers = stream.half.carrying(unread_from, unread_from + 1)
-    arrived = [*carriers, *stream.half.resets, *stream.half.fins]
-    return [s.id for s in arrived if s.time_ns <= _latest(call)][:1]
+    carriers = stream.half.delivering(unread_from, unread_from + 1)
+    return _first_before([*carriers, *stream.half.resets, *stream.half.fins], call)
 
 
 def _next_datagram(joined: Joined, life: SocketLife, call: Call) -> list[int]:
     begin = bisect_right(life.calls, call.entered_ns, key=lambda c: c.entered_ns)
     for later in life.calls[begin : begin + 3]:
         for datagram in joined.mail.received.get(later.id, ()):
-            return [datagram] if joined.segments[datagram].time_ns <= _latest(call) else []
+            came_ns = joined.came_ns(joined.segments[datagram])
+            return [datagram] if came_ns <= _latest(call) else []
     return []
 
 
@@ -303,14 +318,14 @@ def _writable(joined: Joined, life: SocketLife, events: str, call: Call) -> list
         return []
     other = conversation.opposite(half)
     if "POLLERR" in events or "POLLHUP" in events:
-        resets = [s.id for s in other.resets if s.time_ns <= _latest(call)]
-        icmp = [s.id for s in joined.mail.errors.get(life.id, []) if s.time_ns <= _latest(call)]
+        resets = [s.id for s in other.resets if s.arrived_ns <= _latest(call)]
+        icmp = _errors_by(joined, life, call)
         if resets or icmp:
             return (resets or icmp)[-1:]
     sent = joined.streams[conversation.id][half].sends
     if not sent or sent[0][2].entered_ns > call.entered_ns:
         return _first_before(other.syns, call)
-    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    meanwhile = conversation.arriving(half, call.entered_ns, _latest(call))
     acks = [s.id for s in meanwhile if s.half is other and s.ack]
     # Of several ACKs up to a time by which it had returned, any may have come after it had.
     return acks[-1:] if joined.exact else []
@@ -327,8 +342,14 @@ def _close(joined: Joined, call: Call) -> list[int]:
     conversation = joined.conversation(call)
     if conversation is None:
         return []
-    meanwhile = conversation.between(call.entered_ns, _latest(call))
+    meanwhile = conversation.arriving(half, call.entered_ns, _latest(call))
     return [s.id for s in meanwhile if s.half is other and (s.ack or 0) > half.fin_at][:1]
+
+
+def _errors_by(joined: Joined, life: SocketLife, call: Call) -> list[int]:
+    """The ICMP errors about a socket's packets that had come when the call returned."""
+    errors = joined.mail.errors.get(life.id, [])
+    return [s.id for s in errors if joined.came_ns(s) <= _latest(call)]
 
 
 def _lingers(life: SocketLife) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from observatory.analysis.arrivals import Arrivals
 from observatory.analysis.callsets import RECEIVING, SENDING
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.mail import Datagram, Mail, duplicated
 from observatory.analysis.matching import FOREVER, SLACK_NS, local_endpoint
 from observatory.analysis.scene import Findings, by_call, during, reply_to, unknown
 from observatory.analysis.udp_ports import Moment, goes_to, learn_ports
@@ -33,19 +35,6 @@ _HOUSEKEEPING = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 _ICMP = frozenset({Protocol.ICMP, Protocol.ICMPV6})
 _ECHO_REPLIES = {(Protocol.ICMP, 0): 8, (Protocol.ICMPV6, 129): 128}
 _ECHO_REQUESTS = {(Protocol.ICMP, 8), (Protocol.ICMPV6, 128)}
-
-
-@dataclass(slots=True)
-class Mail:
-    """``received`` maps a receive to the datagrams it returned, ``sender``/``receiver`` a
-    datagram to sockets, ``quotes`` an ICMP error to the segment it quotes, ``errors`` a socket
-    to the ICMP errors about its own datagrams in time order."""
-
-    received: dict[int, list[int]] = field(default_factory=dict)
-    sender: dict[int, int] = field(default_factory=dict)
-    receiver: dict[int, int] = field(default_factory=dict)
-    quotes: dict[int, int] = field(default_factory=dict)
-    errors: dict[int, list[Segment]] = field(default_factory=dict)
 
 
 def attribute_raw(
@@ -87,19 +76,30 @@ def _is_crafted(call: Call, segment: Segment) -> bool:
 
 
 def attribute_udp(
-    descriptors: Descriptors, segments: Sequence[Segment], findings: Findings, *, lossy: bool
+    descriptors: Descriptors,
+    segments: Sequence[Segment],
+    findings: Findings,
+    arrivals: Arrivals,
+    *,
+    lossy: bool,
 ) -> Mail:
-    """Pair UDP datagrams with the sends and receives of the trace's UDP sockets."""
+    """Pair UDP datagrams with the sends and receives of the trace's UDP sockets: with the sends
+    as they left, with the receives as they came."""
     mail = Mail()
     lives = [life for life in descriptors.sockets.values() if life.is_udp]
     if not lossy:
         learn_ports(((life, _moments(life)) for life in lives), segments)
     sends = _sends_by_port(lives)
-    inbox: dict[int, list[Segment]] = defaultdict(list)
+    inbox: dict[int, list[Datagram]] = defaultdict(list)
     for segment in segments:
         if segment.protocol is Protocol.UDP and segment.id not in findings.causes:
-            findings.causes[segment.id] = _sender(segment, sends, mail, findings)
-            inbox[segment.dst.port].append(segment)
+            came = Datagram(segment, arrivals.of(segment))
+            findings.causes[segment.id] = duplicated(
+                came, inbox[segment.dst.port], mail
+            ) or _sender(segment, sends, mail, findings)
+            inbox[segment.dst.port].append(came)
+    for waiting in inbox.values():
+        waiting.sort(key=lambda one: one.came_ns)
     _deliver(lives, inbox, mail)
     return mail
 
@@ -190,7 +190,7 @@ def _sender(
     return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)
 
 
-def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: Mail) -> None:
+def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Datagram]], mail: Mail) -> None:
     """Each receive takes the oldest datagram that it may: to its port, from its sender."""
     reads = [read for life in lives for read in _exchanges(life, RECEIVING)]
     for read in sorted(reads, key=lambda one: one.call.returned_ns or 0):
@@ -198,19 +198,19 @@ def _deliver(lives: list[SocketLife], inbox: Mapping[int, list[Segment]], mail: 
         datagram = next((s for s in waiting if _may_return(read, s)), None)
         if datagram is None:
             continue
-        mail.received.setdefault(read.call.id, []).append(datagram.id)
-        mail.receiver[datagram.id] = read.socket
+        mail.received.setdefault(read.call.id, []).append(datagram.segment.id)
+        mail.receiver[datagram.segment.id] = read.socket
         if "MSG_PEEK" not in str(read.call.args.get("flags")):
             waiting.remove(datagram)
     for life in lives:
         local = local_endpoint(life, FOREVER)
-        for segment in inbox.get(local.port, []) if local else ():
-            mail.receiver.setdefault(segment.id, life.id)
+        for one in inbox.get(local.port, []) if local else ():
+            mail.receiver.setdefault(one.segment.id, life.id)
 
 
-def _may_return(read: _Exchange, segment: Segment) -> bool:
-    call = read.call
-    if segment.time_ns > (call.returned_ns or segment.time_ns):
+def _may_return(read: _Exchange, datagram: Datagram) -> bool:
+    call, segment = read.call, datagram.segment
+    if datagram.came_ns > (call.returned_ns or FOREVER):
         return False
     if not goes_to(read.peer, segment.src):
         return False

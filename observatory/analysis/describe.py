@@ -11,7 +11,8 @@ from observatory.analysis.machine import CLOSE, CLOSED, SYN_SENT, USER_TIMEOUT, 
 from observatory.analysis.matching import FOREVER, local_endpoint
 from observatory.analysis.scene import Findings
 from observatory.analysis.states import state_paths
-from observatory.analysis.wire import Conversation, Half
+from observatory.analysis.steps import steps
+from observatory.analysis.wire import Conversation, Half, Kind
 from observatory.analysis.witness import Witnessed
 from observatory.analysis.witness_states import listener_path
 from observatory.model import (
@@ -48,14 +49,17 @@ def _connection(
 ) -> Connection:
     client, server = conversation.client, conversation.server
     paths = state_paths(
-        ((s.half is client, s.segment) for s in conversation.sightings),
+        steps(conversation),
         same_endpoint=conversation.is_self_connected,
         listening=conversation.listener is not None or not joined.descriptors.sockets,
     )
     client_states = _ended_without_a_segment(joined, client, paths.client)
     server_states = _ended_without_a_segment(joined, server, paths.server)
     stray = _is_stray(joined, conversation)
-    repeated = sum(s.original is not None and not s.fresh for s in conversation.sightings)
+    repeated = sum(
+        s.original is not None and not s.fresh and s.kind is not Kind.COPY
+        for s in conversation.sightings
+    )
     return Connection(
         id=conversation.id,
         client=client.sender,

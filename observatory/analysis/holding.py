@@ -66,7 +66,9 @@ def why_held(view: View, first: Segment) -> Hold:
 
 def _last_told(view: View) -> Sighting | None:
     """The peer's last word on what it had and could take, before the call returned."""
-    return next((s for s in _before(view) if s.half is view.other and s.ack is not None), None)
+    until = view.call.returned_ns or 0
+    came = (s for s in _before(view) if s.half is view.other and s.arrived_ns <= until)
+    return next((s for s in came if s.ack is not None), None)
 
 
 def _before(view: View) -> Iterator[Sighting]:

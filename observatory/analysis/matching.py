@@ -175,7 +175,8 @@ class _Answers:
 def _is_done(conversation: Conversation, by_ns: int) -> bool:
     """The handshake was complete by then; with Fast Open its SYN's data is enough (RFC 7413)."""
     done, syns = conversation.establishing, conversation.client.syns
-    return (done is not None and done.time_ns <= by_ns) or any(s.segment.length for s in syns[:1])
+    came = done is not None and done.arrived_ns <= by_ns
+    return came or any(s.segment.length for s in syns[:1])
 
 
 def _may_return(accept: Call, conversation: Conversation) -> bool:
@@ -307,7 +308,7 @@ def _defer(conversation: Conversation, lives: Mapping[int, SocketLife]) -> None:
         or not any(
             c.args.get("option") == "TCP_DEFER_ACCEPT" and c.args.get("value") and c.succeeded
             for c in listener.named("setsockopt")
-            if c.entered_ns <= done.time_ns
+            if c.entered_ns <= done.arrived_ns
         )
     ):
         return

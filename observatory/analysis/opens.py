@@ -221,7 +221,7 @@ def _fits(call: Call, syn: Sighting) -> bool:
     connection is open, none if it was refused or given up."""
     answers = syn.other.syns
     if call.succeeded and call.name == "connect":
-        return any(answer.time_ns <= (call.returned_ns or FOREVER) for answer in answers)
+        return any(answer.arrived_ns <= (call.returned_ns or FOREVER) for answer in answers)
     return not (call.errno in _NEVER_ANSWERED and answers)
 
 

@@ -28,7 +28,7 @@ class Side:
     ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet; ``owed``
     are all those that no ACK has answered, oldest first;
     ``duplicate_acks`` counts the ACKs that arrived in a row for the same number; what it sent
-    reaches up to ``sent_until``.
+    reaches up to ``sent_until``. ``heard`` says that something came after it sent last.
     """
 
     last: Sighting | None = None
@@ -40,6 +40,7 @@ class Side:
     duplicate_acks: int = 0
     probes: int = 0
     sent_until: int = 0
+    heard: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -92,14 +93,21 @@ class Scene:
         weak = self.lossy or self.conversation.gaps
         return Confidence.LIKELY if weak else Confidence.CERTAIN
 
-    def note(self, sighting: Sighting) -> None:
-        """Step past a segment: its sender has spoken, its receiver has something to answer."""
-        half, other = sighting.half, sighting.other
-        sender, receiver = self.sides[half], self.sides[other]
+    def left(self, sighting: Sighting) -> None:
+        """Step past a segment that was sent: its sender has spoken."""
+        if sighting.made_at:
+            return
+        sender = self.sides[sighting.half]
         sender.last = sighting
+        sender.heard = False
         sender.sent_until = max(sender.sent_until, sighting.end)
         if sighting.ack is not None:
             self._answered(sender, sighting)
+
+    def came(self, sighting: Sighting) -> None:
+        """Step past an arrival: its receiver has something to answer."""
+        receiver = self.sides[sighting.other]
+        receiver.heard = sighting.other is not sighting.half
         self._arrived(receiver, sighting)
 
     def _answered(self, sender: Side, sighting: Sighting) -> None:
@@ -132,7 +140,7 @@ def _covers(ack: int, before: int, arrival: Sighting) -> bool:
 
 
 def _is_stale(arrival: Sighting, ack: Sighting) -> bool:
-    return ack.time_ns - arrival.time_ns > DELAYED_ACK_NS
+    return ack.time_ns - arrival.arrived_ns > DELAYED_ACK_NS
 
 
 def during(call: Call, time_ns: int) -> bool:

@@ -1,7 +1,8 @@
 """Which states of RFC 9293 the segments of a connection show.
 
-``state_paths`` replays one connection through the machine (``machine.py``). It sees the wire from
-one place, so that a segment was sent is a fact, and that it was received is an inference:
+``state_paths`` replays one connection through the machine (``machine.py``). Where it sees the wire
+from one place, that a segment was sent is a fact, and that it was received is an inference; in a
+lab it is told what came, and when, and infers only that what came was accepted:
 
 * what an endpoint acknowledges, it has received: a SYN or FIN counts as received when it is
   answered, and a SYN that nobody answers moves no listener;
@@ -55,10 +56,13 @@ _HALF_SPACE: Final = 1 << 31
 
 
 class Step(NamedTuple):
-    """A segment of the connection and who sent it."""
+    """A segment of the connection and who sent it: that it left, that it came, or both at once
+    where one place sees the wire."""
 
     from_client: bool
     segment: Segment
+    left: bool = True
+    came: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class _Side:
         "events",
         "fin",
         "fin_before_ack",
+        "fin_came",
+        "heard",
         "ignored_ack",
         "isn",
         "path",
@@ -103,6 +109,8 @@ class _Side:
         self.isn: int | None = None
         self.fin: int | None = None  # sequence number of the FIN it sent
         self.ack: int | None = None  # highest acknowledgement it sent
+        self.heard: int | None = None  # highest acknowledgement that came to it
+        self.fin_came = False  # the peer's FIN came to it
         self.sent = False  # has sent anything
         self.active = False  # opened with a SYN of its own
         self.peer_fin_received = False
@@ -139,9 +147,13 @@ class _Side:
         """Whether an acknowledgement sent by this side covers sequence number ``number``."""
         return number is not None and self.ack is not None and _follows(self.ack, number)
 
+    def is_told(self, number: int | None) -> bool:
+        """Whether an acknowledgement that came to this side covers its ``number``."""
+        return number is not None and self.heard is not None and _follows(self.heard, number)
+
 
 def state_paths(
-    steps: Iterable[Step | tuple[bool, Segment]],
+    steps: Iterable[Step],
     *,
     same_endpoint: bool = False,
     listening: bool = True,
@@ -156,7 +168,7 @@ def state_paths(
     client = _Side()
     server = client if same_endpoint else _Side()
     began = midstream = quiet = False
-    for from_client, segment in steps:
+    for from_client, segment, left, came in steps:
         flags = segment.flags
         if quiet and (flags == "A" or flags == "PA"):
             continue
@@ -166,7 +178,10 @@ def state_paths(
             midstream = "S" not in flags or "A" in flags
             if midstream:
                 _begin_midstream(side, peer, segment)
-        _replay(side, peer, segment)
+        if left:
+            _leave(side, peer, segment)
+        if came:
+            _come(peer, side, segment)
         quiet = not (_unsettled(client, server) or _unsettled(server, client))
     if listening and began and not (midstream or server.sent or same_endpoint):
         server.on(OPEN_PASSIVE)
@@ -199,8 +214,8 @@ def _begin_midstream(side: _Side, peer: _Side, segment: Segment) -> None:
     side.path[:] = peer.path[:] = [ESTABLISHED]
 
 
-def _replay(side: _Side, peer: _Side, segment: Segment) -> None:
-    """Apply one segment sent by ``side``: what it shows of it, then what it does to ``peer``."""
+def _leave(side: _Side, peer: _Side, segment: Segment) -> None:
+    """What a segment sent by ``side`` shows of it."""
     flags = segment.flags
     if side.before_reset:
         # Whoever goes on sending has not been reset.
@@ -221,8 +236,21 @@ def _replay(side: _Side, peer: _Side, segment: Segment) -> None:
     if "F" in flags and side.fin is None:
         side.fin = (segment.seq + segment.length + ("S" in flags)) % _SEQUENCE_SPACE
         side.on(SENT_FIN)
-    _settle(peer, side)
+
+
+def _come(side: _Side, peer: _Side, segment: Segment) -> None:
+    """What a segment of ``peer`` does to ``side``, to which it comes."""
+    flags = segment.flags
+    if "R" in flags:
+        _receive_reset(side, segment)
+        return
+    if "A" in flags:
+        side.awaits_new_ack = False
+        if side.heard is None or _follows(segment.ack, side.heard):
+            side.heard = segment.ack
+    side.fin_came = side.fin_came or "F" in flags
     _settle(side, peer)
+    _settle(peer, side)
 
 
 def _repeats_control_bit(side: _Side, segment: Segment) -> bool:
@@ -262,7 +290,6 @@ def _synchronize(side: _Side, segment: Segment) -> None:
 
 def _acknowledge(side: _Side, peer: _Side, segment: Segment, repeats: bool) -> None:
     """What an endpoint acknowledges it has received."""
-    peer.awaits_new_ack = False
     if side.ack is None or _follows(segment.ack, side.ack):
         side.ack = segment.ack
     if "S" not in segment.flags and (peer.isn is None or side.acknowledges(peer.isn)):
@@ -284,13 +311,13 @@ def _acknowledge(side: _Side, peer: _Side, segment: Segment, repeats: bool) -> N
 
 
 def _settle(side: _Side, peer: _Side) -> None:
-    """Assume that the ACKs which ``peer`` sent for the SYN and FIN of ``side`` have arrived."""
+    """Assume that ``side`` accepted the ACKs of its SYN and FIN that came to it."""
     if side.awaits_new_ack:
         return
-    if side.state == SYN_RECEIVED and not side.ignored_ack and peer.acknowledges(side.isn):
+    if side.state == SYN_RECEIVED and not side.ignored_ack and side.is_told(side.isn):
         side.on(RECEIVED_ACK_OF_SYN, proven=False)
-    if side.state in _AWAITS_ACK_OF_FIN and peer.acknowledges(side.fin):
-        if peer.fin_before_ack and not side.peer_fin_received:
+    if side.state in _AWAITS_ACK_OF_FIN and side.is_told(side.fin):
+        if peer.fin_before_ack and side.fin_came and not side.peer_fin_received:
             # Simultaneous close: the peer's FIN travelled ahead of this ACK.
             side.on(RECEIVED_FIN, proven=False)
         side.on(RECEIVED_ACK_OF_FIN, proven=False)
@@ -310,7 +337,6 @@ def _reset(side: _Side, peer: _Side, segment: Segment) -> None:
         if answers and side.state == ESTABLISHED and side.assumes(RECEIVED_ACK_OF_SYN):
             side.take_back(side.proven)  # the ACK it answers is the one it refuses
         side.on(SENT_RST)
-    _receive_reset(peer, segment)
 
 
 def _receive_reset(side: _Side, segment: Segment) -> None:

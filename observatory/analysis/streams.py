@@ -24,7 +24,7 @@ class Stream:
     """One half's bytes by the calls of its own socket (``sends``) and of the receiver's
     (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
     the wire shows more bytes than the sends account for. ``shown_ns[i]`` is when all bytes
-    up to ``half.ends[i]`` had been shown, ``urgent`` maps the offsets of urgent bytes to when
+    up to the end of delivery ``i`` had come, ``urgent`` maps the offsets of urgent bytes to when
     they were announced. ``crossed`` are the calls of several threads that ran at the same time:
     which of them was first is not known."""
 
@@ -75,7 +75,8 @@ class Stream:
     def shown_by(self, time_ns: int) -> int:
         """The offset up to which the wire had shown bytes without a hole at that time."""
         index = bisect_right(self.shown_ns, time_ns)
-        return self.half.ends[index - 1] if index else 1
+        ends = self.half.delivered.ends if self.half.delivered else self.half.ends
+        return ends[index - 1] if index else 1
 
     def unread_at(self, time_ns: int) -> int:
         """Bytes that had arrived and that no recv had taken."""
@@ -99,13 +100,13 @@ def build(
 
 
 def _shown_ns(half: Half) -> list[int]:
-    """When the wire had shown the payload up to each carrier's end; it stops at a hole."""
+    """When the receiver had the payload up to the end of each delivery; it stops at a hole."""
     shown: list[int] = []
     time_ns, until = 0, 1
-    for first, last, carrier in zip(half.starts, half.ends, half.carriers, strict=True):
+    for first, last, carrier in half.deliveries:
         if first > until:
             break
-        time_ns, until = max(time_ns, carrier.time_ns), last
+        time_ns, until = max(time_ns, carrier.arrived_ns), last
         shown.append(time_ns)
     return shown
 
@@ -176,10 +177,10 @@ def _latest(call: Call) -> int:
 
 
 def urgent_offsets(half: Half) -> dict[int, int]:
-    """Offsets of urgent bytes and when they were announced. Linux sends the pointer to the
+    """Offsets of urgent bytes and when their announcement came. Linux sends the pointer to the
     byte after the urgent one (tcp(7), tcp_stdurg off), so the byte is one before it."""
     return {
-        sighting.seq + sighting.segment.urgent - 1: sighting.time_ns
-        for sighting in half.carriers
+        sighting.seq + sighting.segment.urgent - 1: sighting.arrived_ns
+        for _, _, sighting in half.deliveries
         if "U" in sighting.segment.flags
     }

@@ -8,15 +8,26 @@ bytes of that space for the first time.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
 
+from observatory.analysis.arrivals import NEVER, Arrival, Arrivals
+from observatory.analysis.conversations import (
+    Conversation,
+    Half,
+    Kind,
+    Sighting,
+    Spans,
+    Wire,
+    arrived,
+)
 from observatory.model import Endpoint, Protocol, Segment
+
+__all__ = ["Conversation", "Half", "Kind", "Sighting", "Wire", "follow", "unwrap"]
 
 _SPACE = 1 << 32
 _HALF_SPACE = 1 << 31
+_SAME = ("flags", "seq", "ack", "length", "window", "urgent", "options")
 
 
 def unwrap(number: int, base: int, near: int) -> int:
@@ -24,141 +35,18 @@ def unwrap(number: int, base: int, near: int) -> int:
     return ((number - base - near + _HALF_SPACE) % _SPACE) - _HALF_SPACE + near
 
 
-class Kind(StrEnum):
-    """What a segment is in its conversation: the row of the cause table that speaks of it."""
-
-    RESET = "reset"
-    SYN_ACK = "syn-ack"
-    REPEATED = "retransmission"
-    SYN = "syn"
-    FRESH = "data or FIN"
-    PROBE = "probe"
-    ACK = "ack"
-
-
-@dataclass(slots=True, eq=False)
-class Half:
-    """One direction of a conversation. Offsets are relative to the ISN.
-
-    ``starts``, ``ends`` and ``carriers`` are the first transmissions of payload in sequence
-    order: ``carriers[i]`` showed bytes ``starts[i]`` to ``ends[i]`` first.
-    """
-
-    sender: Endpoint
-    conversation: int
-    base: int | None = None
-    isn_seen: bool = False
-    next: int = 0
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    carriers: list[Sighting] = field(default_factory=list)
-    holes: list[tuple[int, int]] = field(default_factory=list)
-    syns: list[Sighting] = field(default_factory=list)
-    fins: list[Sighting] = field(default_factory=list)
-    resets: list[Sighting] = field(default_factory=list)
-    fin_at: int | None = None
-    socket: int | None = None
-
-    @property
-    def payload(self) -> int:
-        """Bytes of payload shown so far, holes not counted."""
-        return sum(self.ends) - sum(self.starts)
-
-    def carrying(self, first: int, last: int) -> list[Sighting]:
-        """The first transmissions that show any byte from ``first`` up to ``last``."""
-        index = max(bisect_right(self.starts, first) - 1, 0)
-        found = []
-        while index < len(self.starts) and self.starts[index] < last:
-            if self.ends[index] > first:
-                found.append(self.carriers[index])
-            index += 1
-        return found
-
-
-@dataclass(slots=True, eq=False)
-class Sighting:
-    """A TCP segment in its conversation. ``seq`` and ``end`` are offsets; ``ack`` is the
-    other direction's, None without the flag. ``original`` is the first transmission that this
-    one repeats; ``fresh`` says that it shows something new, and where it does both ``parts`` is
-    the new payload. ``ends_older`` marks a RST with the number of the connection before, on the
-    same ports: that is the one it ends."""
-
-    segment: Segment
-    conversation: Conversation
-    half: Half
-    other: Half
-    seq: int
-    end: int
-    ack: int | None
-    fresh: bool
-    id: int
-    time_ns: int
-    original: Sighting | None = None
-    out_of_order: bool = False
-    kind: Kind = Kind.ACK
-    ends_older: bool = False
-    parts: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def probe(self) -> bool:
-        """A keepalive or window probe: it shows nothing and stands one before the next number
-        (RFC 9293 3.8.4)."""
-        return self.kind is Kind.PROBE
-
-
-@dataclass(slots=True, eq=False)
-class Conversation:
-    """One incarnation of a four-tuple, in capture order. ``gaps`` says that bytes were
-    acknowledged or skipped that the capture never showed."""
-
-    id: int
-    client: Half
-    server: Half
-    began_with_syn: bool
-    sightings: list[Sighting] = field(default_factory=list)
-    gaps: bool = False
-    listener: int | None = None
-    establishing: Sighting | None = None
-
-    @property
-    def is_self_connected(self) -> bool:
-        return self.client is self.server
-
-    def opposite(self, half: Half) -> Half:
-        """The other direction; the same one when a socket is connected to itself."""
-        return self.server if half is self.client else self.client
-
-    def between(self, first_ns: int, last_ns: int) -> Sequence[Sighting]:
-        """The segments of a stretch of time, ends included."""
-        begin = bisect_left(self.sightings, first_ns, key=lambda s: s.time_ns)
-        end = bisect_right(self.sightings, last_ns, key=lambda s: s.time_ns)
-        return self.sightings[begin:end]
-
-    def before(self, time_ns: int) -> Iterator[Sighting]:
-        """The segments up to a moment, newest first."""
-        end = bisect_right(self.sightings, time_ns, key=lambda s: s.time_ns)
-        return (self.sightings[index] for index in range(end - 1, -1, -1))
-
-    @property
-    def handshake_done(self) -> bool:
-        """Both SYNs were shown and acknowledged."""
-        return self.establishing is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """All conversations of a trace, and the sighting of each TCP segment by its id."""
-
-    conversations: tuple[Conversation, ...]
-    sightings: dict[int, Sighting]
-
-
-def follow(segments: Iterable[Segment], listening: Collection[int] = ()) -> Wire:
+def follow(
+    segments: Iterable[Segment],
+    listening: Collection[int] = (),
+    arrivals: Arrivals | None = None,
+) -> Wire:
     """Sort TCP segments (in capture order) into conversations. Linear in the segments.
 
     ``listening`` are ports at which calls are known to listen: where no SYN was seen they tell
-    the server, and else the lower port is taken for it.
+    the server, and else the lower port is taken for it. ``arrivals`` tells what came, where that
+    is known.
     """
+    known = arrivals if arrivals is not None and arrivals.are_known else None
     current: dict[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]] = {}
     older: dict[tuple[Endpoint, Endpoint], Half] = {}
     conversations: list[Conversation] = []
@@ -177,10 +65,13 @@ def follow(segments: Iterable[Segment], listening: Collection[int] = ()) -> Wire
             if client is not server:
                 current[(server.sender, client.sender)] = (conversation, server, client)
             place = current[(segment.src, segment.dst)]
-        sighting = sightings[segment.id] = _place(segment, *place)
+        arrival = known.of(segment) if known else None
+        sighting = sightings[segment.id] = _place(segment, *place, arrival)
         if "R" in segment.flags and segment.ack == 0 and place[1].isn_seen:
             _reset_older(sighting, older.get((segment.src, segment.dst)))
     for conversation in conversations:
+        if known:
+            _deliver(conversation)
         conversation.establishing = _establishing(conversation)
     return Wire(tuple(conversations), sightings)
 
@@ -202,12 +93,28 @@ def _establishing(conversation: Conversation) -> Sighting | None:
     answers = conversation.server.syns
     if not answers or conversation.is_self_connected:
         return None
-    for sighting in conversation.sightings:
-        if sighting.id <= answers[-1].id or sighting.half is not conversation.client:
+    came = conversation.sightings if conversation.arrivals is None else conversation.arrivals
+    asked = (answers[-1].time_ns, answers[-1].id)
+    for sighting in came:
+        if sighting.half is not conversation.client:
+            continue
+        if (sighting.arrived_ns, sighting.id) <= asked:
             continue
         if (sighting.ack or 0) >= 1 and "R" not in sighting.segment.flags:
             return sighting
     return None
+
+
+def _deliver(conversation: Conversation) -> None:
+    """Order the segments as they came, and find what brought each byte first."""
+    came = [one for one in conversation.sightings if one.arrived_ns < NEVER]
+    conversation.arrivals = sorted(came, key=arrived)
+    for half in (conversation.client, conversation.server):
+        half.delivered = Spans()
+    for one in conversation.arrivals:
+        if one.segment.length and one.half.delivered is not None:
+            first = one.seq + ("S" in one.segment.flags)
+            one.half.delivered.enter(first, first + one.segment.length, one)
 
 
 def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
@@ -239,7 +146,13 @@ def _open(segment: Segment, number: int, listening: Collection[int]) -> Conversa
     return Conversation(number, client_half, server_half, "S" in flags)
 
 
-def _place(segment: Segment, conversation: Conversation, half: Half, other: Half) -> Sighting:
+def _place(
+    segment: Segment,
+    conversation: Conversation,
+    half: Half,
+    other: Half,
+    arrival: Arrival | None = None,
+) -> Sighting:
     """Enter one segment into its conversation and both sequence spaces."""
     flags, length = segment.flags, segment.length
     syn, fin, rst = "S" in flags, "F" in flags, "R" in flags
@@ -254,7 +167,13 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
     sighting = Sighting(
         segment, conversation, half, other, seq, end, ack, False, segment.id, segment.time_ns
     )
+    sighting.arrived_ns = segment.time_ns
     conversation.sightings.append(sighting)
+    if arrival is not None:
+        sighting.arrived_ns = arrival.at_ns
+        sighting.lost_after, sighting.made_at = arrival.lost_after, arrival.made_at
+        if arrival.made_at and _is_copy(sighting):
+            return sighting
     if rst:
         half.resets.append(sighting)
         sighting.fresh, sighting.kind = True, Kind.RESET
@@ -274,6 +193,26 @@ def _place(segment: Segment, conversation: Conversation, half: Half, other: Half
     if end > half.next:
         half.next = end
     return sighting
+
+
+def _is_copy(copy: Sighting) -> bool:
+    """Whether a segment that its sender did not send is one that it did: the path sent it twice,
+    or cut it in parts, of which this is one."""
+    for one in reversed(copy.conversation.sightings[:-1]):
+        if one.half is not copy.half or one.made_at:
+            continue
+        part = copy.end > copy.seq and one.seq <= copy.seq and copy.end <= one.end
+        if part and one.lost_after:
+            one.arrived_ns, one.lost_after = copy.arrived_ns, ""
+        elif not _is_like(one.segment, copy.segment):
+            continue
+        copy.kind, copy.original = Kind.COPY, one
+        return True
+    return False
+
+
+def _is_like(one: Segment, other: Segment) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in _SAME)
 
 
 def _kind(sighting: Sighting, syn: bool, fin: bool) -> Kind:

@@ -20,11 +20,13 @@ class Confidence(StrEnum):
 
 
 class CauseKind(StrEnum):
-    """What put a segment on the wire."""
+    """What put a segment on the wire. ``path``: nobody at either end, but what lies between them
+    (it duplicates a packet, or answers in another's name)."""
 
     CALL = "call"
     REPLY = "reply"
     TIMER = "timer"
+    PATH = "path"
     UNKNOWN = "unknown"
 
 

@@ -65,6 +65,8 @@ def _origin(cause: Cause, call: Call | None, names: dict[int, str]) -> str:
         return f"answers{about}{back}" if about else f"is the kernel's reply{back}"
     if cause.kind is CauseKind.TIMER:
         return f"a timer fired after{about}{back}" if about else f"a timer fired{back}"
+    if cause.kind is CauseKind.PATH:
+        return f"made on the path, of{about}" if about else "made on the path"
     return "cause unknown"
 
 

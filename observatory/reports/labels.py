@@ -101,6 +101,9 @@ def _origin(attributed: AttributedSegment) -> str:
     doubt = "?" if cause.confidence is not Confidence.CERTAIN else ""
     if cause.kind is CauseKind.UNKNOWN:
         return "← ?"
+    if cause.kind is CauseKind.PATH:
+        about = "" if cause.segment is None else f" #{cause.segment}"
+        return f"path{doubt}{about}"
     if attributed.retransmission and cause.segment is not None:
         return f"again #{cause.segment}{doubt}"
     if cause.kind is CauseKind.REPLY:
@@ -163,6 +166,9 @@ def cause_sentence(cause: Cause) -> str:
         CauseKind.TIMER: "a timer fired"
         if cause.segment is None
         else f"a timer fired after #{cause.segment}",
+        CauseKind.PATH: "made on the path"
+        if cause.segment is None
+        else f"made on the path of #{cause.segment}",
         CauseKind.UNKNOWN: "cause unknown",
     }[cause.kind]
     return f"{about}{doubt}: {cause.reason}" if cause.reason else f"{about}{doubt}"
