@@ -130,6 +130,7 @@ def observe(
     """
     from observatory.lab.stage import open_stage
     from observatory.scenarios.catalogue import find
+    from observatory.sources.capture import GRACE
     from observatory.sources.captures import Captures, Place
     from observatory.sources.counters import CounterTable
     from observatory.sources.ring import open_packet_socket
@@ -167,6 +168,7 @@ def observe(
         failure = failure or outcome.failure
         try:
             captures.stop(
+                grace=GRACE + outcome.holds_ns / 1e9,
                 settled=lambda: all(table.settled(ports) for table in tables),
                 limit=behaviour.aftermath,
             )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 EVENT = "lab:fault"
 PATIENCE_S = 10.0
+HOLDING = ("delay_ns", "gap_ns", "patience_ns")  # fields of faults
 _LARGEST = 1 << 16
 
 
@@ -44,13 +45,15 @@ _LARGEST = 1 << 16
 class Mark:
     """Something that was done to the lab: when it was in force, who asked for it (0: the
     behaviour, before the play), where, and what, as a sentence. ``relays`` names by
-    ``host:device`` what then carried the packets of a link, where it was not the wire."""
+    ``host:device`` what then carried the packets of a link, where it was not the wire;
+    ``holds_ns`` is how long a packet may be under way because of it."""
 
     time_ns: int
     pid: int
     host: str
     what: str
     relays: Mapping[str, str]
+    holds_ns: int = 0
 
     def event(self, number: int) -> KernelEvent:
         """As the trace has it."""
@@ -134,7 +137,8 @@ class Interventions:
 
     def _note(self, fault: Fault, what: str, pid: int) -> None:
         relays = {f"{host}:{device}": by for (host, device), by in self._network.relays.items()}
-        mark = Mark(time.time_ns(), pid, _place(fault), what, relays)
+        holds_ns = max(getattr(fault, name, 0) for name in HOLDING)
+        mark = Mark(time.time_ns(), pid, _place(fault), what, relays, holds_ns)
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(mark) + b"\n")
 

@@ -84,7 +84,8 @@ class Outcome:
     ``failure`` is set when a process of the behaviour failed or the time was up (ScenarioFailed),
     or its journal could not be written: the calls until then are there nonetheless.
     ``interrupted`` is True if the user ended it. ``events`` are what was done to the lab
-    (``lab:fault``), ``topology`` is the lab as it then was, None where there is one host only.
+    (``lab:fault``), ``topology`` is the lab as it then was, None where there is one host only;
+    ``holds_ns`` is how long a packet may be under way in it.
     """
 
     calls: tuple[Call, ...]
@@ -94,6 +95,7 @@ class Outcome:
     interrupted: bool = False
     events: tuple[KernelEvent, ...] = ()
     topology: Topology | None = None
+    holds_ns: int = 0
 
 
 class OpenStage:
@@ -228,6 +230,7 @@ class OpenStage:
             interrupted,
             events=tuple(mark.event(number) for number, mark in enumerate(marks, 1)),
             topology=self.topology,
+            holds_ns=max((mark.holds_ns for mark in marks), default=0),
         )
 
     def _end(self) -> None:
