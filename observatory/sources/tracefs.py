@@ -131,7 +131,7 @@ class Tracepoints:
         remove_leftovers(self._folder)
         self._make_instance()
         self._layout = parse_header_page(read("events/header_page", self._folder))
-        self._to_realtime_ns = _set_clock(self._instance)
+        self._to_realtime_ns = set_clock(self._instance)
         self._enable()
         for cpu in self._processors():
             path = f"per_cpu/{cpu}/trace_pipe_raw"
@@ -191,7 +191,7 @@ class Tracepoints:
 
     def _count_lost(self) -> None:
         every = (read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
-        self.lost = sum(map(_lost_of, every))
+        self.lost = sum(map(lost_of, every))
 
     def _remove(self) -> None:
         for file in (*self._pipes, self._instance):
@@ -222,7 +222,7 @@ class Tracepoints:
         self.close()
 
 
-def _set_clock(instance: int) -> int:
+def set_clock(instance: int) -> int:
     """Give the instance a clock that is known; what has to be added for CLOCK_REALTIME, in ns.
 
     TAI is CLOCK_REALTIME without leap seconds, steps of the clock included. Kernels that do not
@@ -252,6 +252,6 @@ def _sample(clock: int) -> tuple[int, int]:
 _LOST = re.compile(r"^(?:overrun|dropped events): (\d+)", re.MULTILINE)
 
 
-def _lost_of(stats: str) -> int:
+def lost_of(stats: str) -> int:
     """Events overwritten or not written, as a buffer's ``stats`` counts them."""
     return sum(map(int, _LOST.findall(stats)))
