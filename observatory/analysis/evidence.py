@@ -20,6 +20,7 @@ from observatory.analysis.witness import (
     RECEIVE_RESET,
     RETRANSMIT,
     RETRANSMIT_SYNACK,
+    SEND_RESET,
 )
 
 
@@ -59,14 +60,14 @@ def _reset(
     reference: str = "",
     decides: bool = False,
 ) -> Row:
-    """A mechanism of a RST: any other reason contradicts it."""
+    """A mechanism of a RST: any other reason contradicts it, and for a reply any other packet."""
     return Row(
         name,
         conclusion,
         calls,
         wire,
         (resets_for(*reasons),),
-        (resets_for(*reasons, other=True),),
+        (resets_for(*reasons, other=True), Says(SEND_RESET, elsewhere=True)),
         decides=decides,
         reference=reference,
     )

@@ -25,7 +25,8 @@ class Says:
     """A pattern for an event: its name and what its detail must be one of (``other``: what it
     must be none of, and yet something). ``thread``: it must have run in the thread of the call that
     we hold for the cause; ``stranger``: in the thread of another process of the run. ``errno``:
-    whether its error is the one that the call returned (None: no matter)."""
+    whether its error is the one that the call returned (None: no matter). ``elsewhere``: it names
+    another packet than the one that we hold a RST for the answer to."""
 
     event: str
     detail: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Says:
     thread: bool = False
     stranger: bool = False
     errno: bool | None = None
+    elsewhere: bool = False
 
     def fits(self, event: KernelEvent) -> bool:
         """Name and detail, without the thread and the error of the call."""
@@ -54,6 +56,8 @@ class Says:
             told.append("error as returned" if self.errno else "another error")
         if self.thread:
             told.append("in the call's thread")
+        if self.elsewhere:
+            told.append("for another segment than we say")
         if self.stranger:
             told.append("in another process of the run")
         return ", ".join([f"`{name}`", *told])

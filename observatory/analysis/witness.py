@@ -13,11 +13,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from observatory.analysis.machine import CLOSED
 from observatory.analysis.wire import Half, Kind, Sighting, Wire
 from observatory.analysis.witness_lives import (
     SET_STATE,
-    SLACK_NS,
     Incarnations,
     KernelLife,
     endpoint,
@@ -49,7 +47,8 @@ class Witnessed:
     ``asked`` says whether there is a witness at all, ``complete`` that none of its events was
     lost: only then is it evidence that there was none. ``life_of`` is the kernel's socket of each
     half, ``of_half`` all events about one, in time order; ``listeners`` the lives of listening
-    sockets by the id of ours. ``resets``, ``again`` and ``drops`` are by segment id.
+    sockets by the id of ours. ``resets``, ``again`` and ``drops`` are by segment id, as is the
+    segment that the kernel says a RST ``answered``.
     """
 
     asked: bool = False
@@ -62,6 +61,7 @@ class Witnessed:
     resets: dict[int, KernelEvent] = field(default_factory=dict)
     again: dict[int, KernelEvent] = field(default_factory=dict)
     drops: dict[int, KernelEvent] = field(default_factory=dict)
+    answered: dict[int, int] = field(default_factory=dict)
     during: dict[int, Call] = field(default_factory=dict)
     pids: Mapping[int, int] = field(default_factory=dict)
 
@@ -95,7 +95,14 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
     found.resets = _pair(_named(trace.kernel, SEND_RESET), wire.sightings.values(), _is_reset)
     again = _named(trace.kernel, RETRANSMIT, RETRANSMIT_SYNACK)
     found.again = _pair(again, wire.sightings.values(), _is_repeated)
-    found.drops = _drops(trace, wire)
+    at = {segment.time_ns: segment.id for segment in trace.segments}
+    found.drops = _drops(trace.kernel, at)
+    found.answered = {
+        number: about
+        for number, event in found.resets.items()
+        for about in [spoken_of(event, at)]
+        if about is not None
+    }
     return found
 
 
@@ -249,20 +256,18 @@ def _near(sightings: Sequence[Sighting], time_ns: int) -> Sequence[Sighting]:
     return sightings[first:last]
 
 
-def _drops(trace: Trace, wire: Wire) -> dict[int, KernelEvent]:
-    """Segment id to the event that the packet was dropped, where the packet's endpoints or its
-    identity in the kernel tell which it was."""
-    drops = _named(trace.kernel, DROP)
-    named = [event for event in drops if event.src is not None and event.dst is not None]
-    return _pair(named, wire.sightings.values(), _came_before)
+def spoken_of(event: KernelEvent, at: Mapping[int, int]) -> int | None:
+    """The id of the segment whose packet the event names: the dropped one, or the one that a RST
+    answers. ``at`` is segment ids by time, which is how the source names them."""
+    time_ns = event.detail.get("segment_time")
+    return at.get(time_ns) if isinstance(time_ns, int) else None
 
 
-def _came_before(event: KernelEvent, sighting: Sighting) -> bool:
-    return sighting.time_ns <= event.time_ns + SLACK_NS
-
-
-def ended(life: KernelLife, time_ns: int) -> bool:
-    """The kernel says that the socket was CLOSED by then."""
-    return any(
-        event.time_ns <= time_ns and event.detail.get("new") == CLOSED for event in life.events
-    )
+def _drops(events: Iterable[KernelEvent], at: Mapping[int, int]) -> dict[int, KernelEvent]:
+    """Segment id to the event that its packet was dropped."""
+    found: dict[int, KernelEvent] = {}
+    for event in events:
+        number = spoken_of(event, at)
+        if number is not None and event.event == DROP:
+            found.setdefault(number, event)
+    return found

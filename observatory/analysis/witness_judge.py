@@ -35,6 +35,20 @@ from observatory.model import (
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What we say of the one who did it: the call, and of a reply the segment that it answers;
+    ``answered`` is the one that the kernel names."""
+
+    call: Call | None
+    answered: int | None = None
+    segment: int | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        return self.answered is not None and self.answered != self.segment
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Asks the witness about conclusions, one after the other."""
 
@@ -63,8 +77,11 @@ class Judge:
         row, events = asked
         call = self.calls.get(one.cause.call) if one.cause.call is not None else None
         life = self.witnessed.life_of.get(sighting.half)
-        testimony = self._weigh(row, events, call, life)
-        cause = self._after(one.cause, row, testimony, events, call)
+        answered = self.witnessed.answered.get(number)
+        replies = one.cause.kind is CauseKind.REPLY and None not in (answered, one.cause.segment)
+        claim = Claim(call, answered if replies else None, one.cause.segment)
+        testimony = self._weigh(row, events, claim, life)
+        cause = self._after(one.cause, row, testimony, events, claim)
         return replace(one, cause=cause, kernel=testimony, kernel_reason=reason)
 
     def _asked_of(
@@ -101,7 +118,7 @@ class Judge:
         row: Row,
         testimony: Testimony,
         events: Sequence[KernelEvent],
-        call: Call | None,
+        claim: Claim,
     ) -> Cause:
         """The cause after the kernel was heard."""
         if testimony.verdict is Verdict.CONTRADICTED and cause.confidence is Confidence.CERTAIN:
@@ -112,8 +129,9 @@ class Judge:
         refined = next((REFINED.get((row.id, _reason(event))) for event in told), None)
         if refined is not None:
             cause = replace(cause, reason=f"{cause.reason}: {refined[1]}", mechanism=refined[0])
+        call = claim.call
         by_caller = call is not None and any(self._in_thread(event, call) for event in told)
-        if row.decides and by_caller:
+        if claim.answered is not None or (row.decides and by_caller):
             return replace(cause, confidence=Confidence.CERTAIN)
         return cause
 
@@ -153,7 +171,7 @@ class Judge:
         asked = ASKED_BY_RULE.get(one.explanation.rule)
         if asked is not None:
             life, events = self._events_of(one, asked)
-            yield self._weigh(ROW[asked.row], events, one.call, life)
+            yield self._weigh(ROW[asked.row], events, Claim(one.call), life)
         for number in one.explanation.evidence.segments:
             reset = resets.get(number)
             if reset is not None and reset.kernel is not None:
@@ -185,17 +203,18 @@ class Judge:
     # --- Weighing ------------------------------------------------------------------------------
 
     def _weigh(
-        self, row: Row, events: Sequence[KernelEvent], call: Call | None, life: KernelLife | None
+        self, row: Row, events: Sequence[KernelEvent], claim: Claim, life: KernelLife | None
     ) -> Testimony:
         for verdict, patterns in (
-            (Verdict.AGREED, row.kernel),
+            (Verdict.AGREED, () if claim.elsewhere else row.kernel),
             (Verdict.CONTRADICTED, row.contradicts),
         ):
-            found = [e for e in events if any(self._fits(says, e, call) for says in patterns)]
+            found = [e for e in events if any(self._fits(says, e, claim) for says in patterns)]
             if found:
                 words = dict.fromkeys(in_words(event) for event in found)
                 ids = tuple(event.id for event in found)
-                return Testimony(verdict, row.id, ", ".join(words), ids)
+                about = f" to #{claim.answered}" if claim.answered is not None else ""
+                return Testimony(verdict, row.id, ", ".join(words) + about, ids)
         if row.absence is Absence.NOTHING or not self._can_tell(row, life):
             return Testimony(Verdict.SILENT, row.id)
         if row.absence is Absence.AGREES:
@@ -210,8 +229,9 @@ class Judge:
         names = {says.event for says in (*row.kernel, *row.contradicts)}
         return all(self.witnessed.would_have_seen(name) for name in names)
 
-    def _fits(self, says: Says, event: KernelEvent, call: Call | None) -> bool:
-        if not says.fits(event):
+    def _fits(self, says: Says, event: KernelEvent, claim: Claim) -> bool:
+        call = claim.call
+        if not says.fits(event) or (says.elsewhere and not claim.elsewhere):
             return False
         if says.errno is not None:
             error = event.detail.get("error")

@@ -7,10 +7,15 @@ document is made, for it loads msgspec.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from observatory.codec.calltext import call_text
+from observatory.codec.document_kernel import (
+    difference_entry,
+    kernel_entries,
+    testimony_entry,
+)
 from observatory.codec.document_shape import (
     SCHEMA,
     AddressEntry,
@@ -24,7 +29,6 @@ from observatory.codec.document_shape import (
     ExplanationEntry,
     IcmpEntry,
     InterfaceEntry,
-    KernelEntry,
     LinkEntry,
     NodeEntry,
     ProcessEntry,
@@ -38,8 +42,8 @@ from observatory.codec.document_shape import (
     TopologyEntry,
     WitnessEntry,
 )
+from observatory.codec.document_text import address, clean, mapping
 from observatory.model import (
-    Address,
     Analysis,
     AttributedSegment,
     Connection,
@@ -48,7 +52,6 @@ from observatory.model import (
     Endpoint,
     ExplainedCall,
     Explanation,
-    KernelEvent,
     Process,
     Protocol,
     RunHeader,
@@ -58,7 +61,6 @@ from observatory.model import (
     Trace,
     Witness,
 )
-from observatory.model.calls import Argument
 
 Scaling = dict[tuple[int | None, Endpoint], int | None]
 """The window scale option of a connection's SYN from an endpoint, None if it has none."""
@@ -104,7 +106,7 @@ def entries(analysis: Analysis) -> Document:
     trace = analysis.trace
     datagram_sockets = {s.id for s in analysis.sockets if "SOCK_DGRAM" in s.type}
     options = _scaling(analysis.segments)
-    interfaces = [_clean(interface.name) for interface in trace.interfaces]
+    interfaces = [clean(interface.name) for interface in trace.interfaces]
     return Document(
         schema=SCHEMA,
         run=_run(trace, analysis.notes),
@@ -112,9 +114,10 @@ def entries(analysis: Analysis) -> Document:
         calls=[_call(call, call.socket not in datagram_sockets) for call in analysis.calls],
         segments=[_segment(segment, interfaces) for segment in analysis.segments],
         connections=[_connection(each, options) for each in analysis.connections],
-        kernel=[_kernel(event) for event in trace.kernel],
+        kernel=list(kernel_entries(analysis)),
         coverage=_coverage(analysis.coverage),
         sockets=[_socket(socket) for socket in analysis.sockets],
+        differences=[difference_entry(difference) for difference in analysis.differences],
     )
 
 
@@ -129,15 +132,15 @@ def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
         kernel=_text(run.kernel),
         started_ns=run.started_ns,
         interfaces=[
-            InterfaceEntry(_clean(each.name), each.captured, each.dropped, each.host)
+            InterfaceEntry(clean(each.name), each.captured, each.dropped, each.host)
             for each in trace.interfaces
         ],
         sources=SourcesEntry(run.calls_source, run.segments_source, run.kernel_source),
         capture_method=run.capture_method,
         version=run.version,
         settings=dict(run.settings),
-        defects=[_clean(defect) for defect in trace.defects],
-        notes=[_clean(note) for note in notes],
+        defects=[clean(defect) for defect in trace.defects],
+        notes=[clean(note) for note in notes],
         topology=None if run.topology is None else _topology(run.topology),
         counters=[_counter(counter) for counter in trace.counters],
         witness=None if trace.witness is None else _witness(trace.witness),
@@ -171,8 +174,8 @@ def _process(process: Process) -> ProcessEntry:
     return ProcessEntry(
         pid=process.pid,
         parent=process.parent,
-        command=_clean(process.command),
-        role=_clean(process.role),
+        command=clean(process.command),
+        role=clean(process.role),
         ended_ns=process.ended_ns,
         status=process.status,
         signal=process.signal,
@@ -190,7 +193,7 @@ def _call(explained: ExplainedCall, stream: bool) -> CallEntry:
         fd=call.fd,
         socket=explained.socket,
         connection=explained.connection,
-        args=_mapping(call.args),
+        args=mapping(call.args),
         text=call_text(call, stream),
         result=call.result,
         errno=call.errno,
@@ -200,17 +203,18 @@ def _call(explained: ExplainedCall, stream: bool) -> CallEntry:
         retransmitted=list(explained.retransmitted),
         completed_by=list(explained.completed_by),
         explanation=_explanation(explained.explanation),
-        local=_address(call.local),
-        peer=_address(call.peer),
-        site=None if call.site is None else _clean(str(call.site)),
-        asked=_mapping(call.asked),
+        local=address(call.local),
+        peer=address(call.peer),
+        site=None if call.site is None else clean(str(call.site)),
+        asked=mapping(call.asked),
+        kernel=testimony_entry(explained.kernel),
     )
 
 
 def _explanation(explanation: Explanation) -> ExplanationEntry:
     evidence = explanation.evidence
     return ExplanationEntry(
-        text=_clean(explanation.text),
+        text=clean(explanation.text),
         rule=explanation.rule,
         confidence=explanation.confidence.value,
         evidence=EvidenceEntry(
@@ -249,6 +253,7 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
             segment=cause.segment,
             reason=cause.reason,
             confidence=cause.confidence,
+            mechanism=cause.mechanism,
         ),
         completes=list(attributed.completes),
         carries=list(attributed.carries),
@@ -256,6 +261,9 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
         src_pid=attributed.src_pid,
         dst_pid=attributed.dst_pid,
         sightings=[_sighting(each, interfaces) for each in segment.sightings],
+        kernel=testimony_entry(attributed.kernel),
+        kernel_reason=attributed.kernel_reason,
+        fate=attributed.fate,
     )
 
 
@@ -274,8 +282,8 @@ def _connection(connection: Connection, options: Scaling) -> ConnectionEntry:
         id=connection.id,
         client=str(connection.client),
         server=str(connection.server),
-        opened=_clean(connection.opened),
-        closed=_clean(connection.closed),
+        opened=clean(connection.opened),
+        closed=clean(connection.closed),
         states=StatesEntry(list(connection.client_states), list(connection.server_states)),
         segments=list(connection.segments),
         calls=list(connection.calls),
@@ -284,6 +292,8 @@ def _connection(connection: Connection, options: Scaling) -> ConnectionEntry:
         retransmissions=connection.retransmissions,
         complete=connection.complete,
         window_scale=_scales(connection, options),
+        kernel_states=StatesEntry(list(connection.client_kernel), list(connection.server_kernel)),
+        peculiarities=list(connection.peculiarities),
     )
 
 
@@ -307,18 +317,6 @@ def _scales(connection: Connection, options: Scaling) -> ScalesEntry:
     return ScalesEntry(client, server)
 
 
-def _kernel(event: KernelEvent) -> KernelEntry:
-    return KernelEntry(
-        id=event.id,
-        time_ns=event.time_ns,
-        event=event.event,
-        pid=event.pid,
-        src=_address(event.src),
-        dst=_address(event.dst),
-        detail=_mapping(event.detail),
-    )
-
-
 def _socket(socket: Socket) -> SocketEntry:
     return SocketEntry(
         id=socket.id,
@@ -326,9 +324,10 @@ def _socket(socket: Socket) -> SocketEntry:
         type=socket.type,
         created_by=socket.created_by,
         closed_by=socket.closed_by,
-        local=_address(socket.local),
-        peer=_address(socket.peer),
+        local=address(socket.local),
+        peer=address(socket.peer),
         pids=list(socket.pids),
+        kernel=list(socket.kernel),
     )
 
 
@@ -340,34 +339,14 @@ def _coverage(coverage: Coverage) -> CoverageEntry:
         segments_attributed=coverage.segments_attributed,
         uncertain=coverage.uncertain,
         dropped=coverage.dropped,
+        agreed=coverage.agreed,
+        contradicted=coverage.contradicted,
+        silent=coverage.silent,
     )
 
 
-def _address(address: Address | Endpoint | None) -> str | None:
-    return None if address is None else _clean(str(address))
-
-
-def _mapping(values: Mapping[str, Argument]) -> dict[str, Any]:
-    return {_clean(name): _value(value) for name, value in values.items()}
-
-
-def _value(value: Argument) -> Any:
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, Mapping):
-        return _mapping(value)
-    if isinstance(value, (tuple, list)):
-        return [_value(item) for item in value]
-    return value
-
-
 def _text(text: str | None) -> str | None:
-    return None if text is None else _clean(text)
-
-
-def _clean(text: str) -> str:
-    """UTF-8 has no lone surrogates; a path that is no UTF-8 shows its bytes as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return None if text is None else clean(text)
 
 
 def main() -> None:

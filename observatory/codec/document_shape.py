@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from observatory.codec.document_kernel import DifferenceEntry, KernelEntry, TestimonyEntry
 from observatory.model import CauseKind, Confidence, Direction, Protocol
 
 SCHEMA: Final = "observatory/1"
@@ -195,17 +196,20 @@ class CallEntry:
     peer: str | None
     site: str | None
     asked: dict[str, Any]
+    kernel: TestimonyEntry | None
 
 
 class CauseEntry(Struct, gc=False):
     """What put a segment on the wire: call the id of the API call it goes back to, segment the
-    id of the segment it answers or repeats."""
+    id of the segment it answers or repeats; mechanism how a RST came about, a row of the evidence
+    table (docs/kernel-evidence.md), else empty."""
 
     kind: CauseKind
     call: int | None
     segment: int | None
     reason: str
     confidence: Confidence
+    mechanism: str
 
 
 @dataclass(slots=True)
@@ -232,7 +236,10 @@ class SegmentEntry(Struct, gc=False):
     returned because of it, carries those whose SYN, bytes or FIN it carries (cause.call is the
     first of them); src_pid and dst_pid the processes whose sockets sent and received it, where
     known. sightings are all the interfaces that saw it, in order of time, of which time_ns and
-    interface are the first; empty where one place sees the wire."""
+    interface are the first; empty where one place sees the wire.
+    kernel is what the kernel's events say of the cause, null where they were not asked or there is
+    none for such a segment; kernel_reason the reason that the kernel gave for a RST, or for
+    dropping the segment; fate what became of a SYN without an answer."""
 
     id: int
     time_ns: int
@@ -256,6 +263,9 @@ class SegmentEntry(Struct, gc=False):
     src_pid: int | None
     dst_pid: int | None
     sightings: list[SightingEntry]
+    kernel: TestimonyEntry | None
+    kernel_reason: str
+    fate: str
 
 
 @dataclass(slots=True)
@@ -278,7 +288,9 @@ class ScalesEntry:
 @dataclass(slots=True)
 class ConnectionEntry:
     """One incarnation of a four-tuple; client_bytes and server_bytes are payload each sent,
-    complete says how much of its life was seen."""
+    complete says how much of its life was seen. kernel_states are the states that the kernel's
+    events tell, empty where they tell none; peculiarities say why these need not be ours word for
+    word."""
 
     id: int
     client: str
@@ -293,24 +305,14 @@ class ConnectionEntry:
     retransmissions: int
     complete: str
     window_scale: ScalesEntry
-
-
-@dataclass(slots=True)
-class KernelEntry:
-    """Something the kernel itself said it did."""
-
-    id: int
-    time_ns: int
-    event: str
-    pid: int
-    src: str | None
-    dst: str | None
-    detail: dict[str, Any]
+    kernel_states: StatesEntry
+    peculiarities: list[str]
 
 
 @dataclass(slots=True)
 class CoverageEntry:
-    """How much of the trace is explained, and how many packets the capture lost."""
+    """How much of the trace is explained, and how many packets the capture lost. agreed,
+    contradicted and silent count the conclusions that the kernel's events were asked about."""
 
     calls: int
     calls_explained: int
@@ -318,12 +320,16 @@ class CoverageEntry:
     segments_attributed: int
     uncertain: int
     dropped: int
+    agreed: int
+    contradicted: int
+    silent: int
 
 
 @dataclass(slots=True)
 class SocketEntry:
     """The life of one socket: the calls that made it and gave up its last descriptor, its
-    names, and the processes that held it."""
+    names, and the processes that held it. kernel are the states that the kernel's events tell of
+    a listening socket."""
 
     id: int
     family: str
@@ -333,6 +339,7 @@ class SocketEntry:
     local: str | None
     peer: str | None
     pids: list[int]
+    kernel: list[str]
 
 
 @dataclass(slots=True)
@@ -348,3 +355,4 @@ class Document:
     kernel: list[KernelEntry]
     coverage: CoverageEntry
     sockets: list[SocketEntry]
+    differences: list[DifferenceEntry]

@@ -55,6 +55,7 @@ def test_a_refused_connect():
         "segment": None,
         "reason": "SYN",
         "confidence": "certain",
+        "mechanism": "",
     }
     assert made["connections"][0]["states"]["client"] == ["CLOSED", "SYN-SENT", "CLOSED"]
     assert made["kernel"][0]["src"] == "127.0.0.1:9"
