@@ -128,22 +128,27 @@ export class Ladder {
     this.drawing.setAttribute("height", Math.max(1, end - start));
     this.drawing.style.top = `${start + this.headHeight()}px`;
     const inView = (one) => one.top <= end && one.bottom >= start;
+    const tied = (one) => inView(one) && (one.bottom - one.top <= shapes.FAR || one.top >= start - ROW || one.bottom <= end + ROW);
     const first = places.firstAt(start - ROW);
     const last = places.firstAt(end + ROW);
+    const hits = [];
     const rows = [];
     let labelled = -Infinity;
     for (let index = first; index < last; index += 1) {
       const y = places.ys[index];
       const roomy = y - labelled >= 13;
       if (roomy) labelled = y;
+      hits.push(this.drawHit(this.rows[index], y));
       rows.push(this.drawRow(this.rows[index], y, roomy));
     }
     clear(
       this.drawing,
+      // What can be pointed at lies below what is read: words stay whole over other lanes' bars.
+      svg("g", { class: "hits" }, hits),
       svg("g", { class: "lanes" }, this.drawLanes(start, end)),
-      svg("g", { class: "repeats" }, this.repeats.filter(inView).map((one) => this.drawRepeat(one))),
+      svg("g", { class: "repeats" }, this.repeats.filter(tied).map((one) => this.drawRepeat(one))),
+      svg("g", { class: "bars" }, this.bars.filter(inView).map((bar) => this.drawBar(bar, start - ROW, end + ROW))),
       svg("g", { class: "rows" }, rows),
-      svg("g", { class: "bars" }, this.bars.filter(inView).map((bar) => this.drawBar(bar))),
       svg("g", { class: "gaps" }, places.gaps.filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW).map((gap) => this.drawGap(gap))),
     );
     this.light();
@@ -164,8 +169,9 @@ export class Ladder {
     return shapes.gap(xs, gap.y, say("gap", { length: duration(gap.ns) }), middle);
   }
 
-  drawBar(bar) {
-    const shape = shapes.bar(this.lanes.xs[bar.lane], bar);
+  drawBar(bar, start, end) {
+    const part = { ...bar, top: Math.max(bar.top, start), bottom: Math.min(bar.bottom, end) };
+    const shape = shapes.bar(this.lanes.xs[bar.lane], part);
     shape.dataset.key = bar.key;
     return shape;
   }
@@ -176,12 +182,18 @@ export class Ladder {
     return shape;
   }
 
+  drawHit([kind, , id], y) {
+    const hit = svg("rect", { class: "hit", x: 0, y: y - ROW / 2, width: this.lanes.width, height: ROW });
+    const key = keyOf(kind, id);
+    if (key) hit.dataset.key = key;
+    return hit;
+  }
+
   drawRow(row, y, roomy) {
     const [kind, time, id] = row;
     const key = keyOf(kind, id);
     const described = kind !== "returned" && key !== null;
     const parts = [
-      svg("rect", { class: "hit", x: 0, y: y - ROW / 2, width: this.lanes.width, height: ROW }),
       roomy ? shapes.text(this.gutter, y + 4, "time", "end", moment(time)) : null,
       ...{ segment: () => this.drawSegment(row, y, roomy), kernel: () => this.drawEvent(row, y, roomy), end: () => this.drawEnd(row, y) }[kind]?.() ?? this.drawCall(row, y, roomy),
     ];

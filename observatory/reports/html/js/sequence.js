@@ -4,7 +4,7 @@
 import { clear, duration, el, grouped, moment, say, svg } from "./text.js";
 
 const HEIGHT = 260;
-const MARGIN = { left: 64, right: 16, top: 14, bottom: 34 };
+const MARGIN = { left: 64, right: 16, top: 22, bottom: 34 };
 const FEW = 240; // so many segments have each an arrowhead
 
 export class Sequence {
@@ -46,7 +46,7 @@ export class Sequence {
       svg("path", { class: "acknowledged", d: stairs(answers.map((one) => [x(one), y(one.relative_ack)]), width - MARGIN.right) }),
       svg("path", { class: "bytes", d: strokes(sent.filter((one) => !one.retransmission), x, y) }),
       svg("path", { class: "bytes again", d: strokes(sent.filter((one) => one.retransmission), x, y) }),
-      sent.length <= FEW ? sent.map((one) => flagMark(one, x, y)) : null,
+      sent.length <= FEW ? sent.map((one) => flagMark(one, x(one), y(last(one)), width)) : null,
       svg("g", { class: "cursor" }),
     );
     const all = [...sent, ...answers].sort((a, b) => a.time_ns - b.time_ns);
@@ -105,11 +105,12 @@ function stairs(points, end) {
 }
 
 // SYN, FIN, RST and what was sent again are named.
-function flagMark(one, x, y) {
+function flagMark(one, x, y, width) {
   const flag = [..."SFR"].find((letter) => one.flags.includes(letter));
   if (!flag && !one.retransmission) return null;
   const name = one.retransmission ? say("again") : say(`flag-${flag}`);
-  return svg("text", { class: one.retransmission ? "again" : "flag", x: x(one) + 5, y: y(last(one)) + 3 }, name);
+  const left = x > width - MARGIN.right - 40;
+  return svg("text", { class: one.retransmission ? "again" : "flag", x: x + (left ? -6 : 6), y: y + 4, "text-anchor": left ? "end" : "start" }, name);
 }
 
 function axes(x, y, ceiling, width, segments) {
@@ -121,7 +122,7 @@ function axes(x, y, ceiling, width, segments) {
     svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: base, y2: base }),
     svg("text", { class: "tick", x: MARGIN.left, y: base + 20 }, moment(first.time_ns)),
     svg("text", { class: "tick", x: width - MARGIN.right, y: base + 20, "text-anchor": "end" }, `${moment(final.time_ns)} (${duration(final.time_ns - first.time_ns)})`),
-    svg("text", { class: "tick", x: MARGIN.left, y: MARGIN.top - 3 }, say("sequence-axis")),
+    svg("text", { class: "tick", x: 0, y: MARGIN.top - 4 }, say("sequence-axis")),
   ];
 }
 

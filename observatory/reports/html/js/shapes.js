@@ -4,6 +4,7 @@ import { segmentHead, segmentNumbers, segmentTie } from "./model.js";
 import { svg, visible } from "./text.js";
 
 const HEAD = 7; // an arrow's
+export const FAR = 1200; // px from which on a tie shows its ends alone: long dashed lines draw slowly
 const CLEAR = 7; // what it keeps from the middle of a lane
 
 export function text(x, y, style, anchor, ...children) {
@@ -79,10 +80,14 @@ export function bar(x, { call, top, bottom, depth, endless }) {
   return rect;
 }
 
-// A bracket beside the lane from the first copy to the next.
+// A bracket beside the lane from the first copy to the next; of a far one, its two ends.
 export function repeat(x, { top, bottom, side }) {
-  const out = side * 16;
-  return svg("path", { d: `M${x + side * 6} ${top + 7}C${x + out} ${top + 12} ${x + out} ${bottom} ${x + side * 6} ${bottom + 7}` });
+  const [near, out] = [x + side * 6, x + side * 16];
+  const far = bottom - top > FAR;
+  const d = far
+    ? `M${near} ${top + 7}C${out} ${top + 12} ${out} ${top + 20} ${out} ${top + 44}M${out} ${bottom - 34}C${out} ${bottom - 10} ${out} ${bottom} ${near} ${bottom + 7}`
+    : `M${near} ${top + 7}C${out} ${top + 12} ${out} ${bottom} ${near} ${bottom + 7}`;
+  return svg("path", { d });
 }
 
 export const mark = (x, y) => svg("path", { class: "mark", d: `M${x} ${y - 6}l6 6l-6 6l-6 -6z` });

@@ -47,12 +47,13 @@ export class States {
       const name = `${from} ${to}`;
       if (!arcs.has(name)) arcs.set(name, { from, to, events: [] });
     });
+    const walked = new Set(steps.flat().map(({ from, to }) => `${from} ${to}`));
     const visited = new Map(ENDS.map((end) => [end, new Set(nodesOf(connection.states[end]))]));
     const label = say("states-label", { client: connection.states.client.join(" → "), server: connection.states.server.join(" → ") });
     return svg(
       "svg",
       { class: "states", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
-      [...arcs.values()].map((arc) => drawArc(arc)),
+      [...arcs.values()].map((arc) => drawArc(arc, walked.has(`${arc.from} ${arc.to}`))),
       ENDS.flatMap((end, side) => steps[side].map((step, index) => drawStep(step, end, index + 1))),
       Object.keys(PLACES).map((state) => drawState(state, ENDS.filter((end) => visited.get(end).has(state)))),
     );
@@ -94,14 +95,14 @@ function drawState(state, ends) {
   );
 }
 
-function drawArc({ from, to, events }) {
+function drawArc({ from, to, events }, walked) {
   const line = arcLine(from, to, 7);
-  return svg("g", { class: "arc" }, svg("path", { d: line.d }), arrowHead(line), svg("title", {}, `${from} → ${to === "END" ? "CLOSED" : to}: ${events.join(", ")}`), words(line, events));
+  return svg("g", { class: "arc" }, svg("path", { d: line.d }), arrowHead(line), svg("title", {}, `${from} → ${to === "END" ? "CLOSED" : to}: ${events.join(", ")}`), words(line, events, walked ? 17 : 8));
 }
 
-function words({ middle, normal }, events) {
+function words({ middle, normal }, events, away) {
   if (!events.length) return null;
-  const [x, y] = [middle[0] + normal[0] * 8, middle[1] + normal[1] * 8];
+  const [x, y] = [middle[0] + normal[0] * away, middle[1] + normal[1] * away];
   const anchor = Math.abs(normal[0]) < 0.35 ? "middle" : normal[0] > 0 ? "start" : "end";
   return svg("text", { class: "arc-words", x, y: y + 3, "text-anchor": anchor }, events[0]);
 }
