@@ -76,7 +76,7 @@ def _unbound_connect(run: Run) -> ExplainedCall:
 
 def _ephemeral(run: Run, port: int) -> bool:
     """Whether a port lies in ip_local_port_range; True for any where the range is not known."""
-    low, _, high = run.analysis.trace.run.settings.get(EPHEMERAL_PORTS, "1 65535").partition(" ")
+    low, high = run.analysis.trace.run.settings.get(EPHEMERAL_PORTS, "1 65535").split()
     return int(low) <= port <= int(high)
 
 

@@ -28,7 +28,12 @@ def descriptors_are_shared_by_fork(run: Run) -> Finding:
     """A child used a connection's number that only its parent had got, and its bytes went out on
     that connection."""
     for accept, _, child in _forked(run):
-        used = _used_by(run, child.pid, accept, *TALKING)
+        refused = [
+            one
+            for one in run.calls(*TALKING, outcome="EBADF")
+            if one.call.pid == child.pid and one.call.fd == accept.call.result
+        ]
+        used = _used_by(run, child.pid, accept, *TALKING) or refused
         if not used:
             continue
         sent = [

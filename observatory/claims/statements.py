@@ -24,7 +24,7 @@ Predicate = Callable[[Run], Finding]
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Trial:
     """A behaviour, and the predicate that its run is held against. ``slow`` ones take minutes
     and are run only when that is asked for."""
 
@@ -41,7 +41,7 @@ class Statement:
     section: str
     text: str
     quoted: str
-    tests: tuple[Test, ...]
+    tests: tuple[Trial, ...]
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -50,9 +50,9 @@ class Statement:
 
 
 def _statement(
-    number: int, section: str, text: str, quoted: str, *tests: tuple[str, Predicate] | Test
+    number: int, section: str, text: str, quoted: str, *tests: tuple[str, Predicate] | Trial
 ) -> Statement:
-    made = (test if isinstance(test, Test) else Test(*test) for test in tests)
+    made = (test if isinstance(test, Trial) else Trial(*test) for test in tests)
     return Statement(number, section, text, quoted, tuple(made))
 
 
@@ -103,7 +103,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "gives up with ETIMEDOUT after 75 s (4.4BSD).",
         "another 6 seconds later, and another 24 seconds later",
         ("connect-timeout-blackhole", unanswered.syns_follow_the_books_schedule),
-        ("connect-timeout-full-backlog", unanswered.syns_follow_the_books_schedule),
+        Trial("connect-timeout-default", unanswered.syns_follow_the_books_schedule, slow=True),
     ),
     _statement(
         7,
