@@ -11,11 +11,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from observatory.model import Interface, KernelEvent, Segment
+from observatory.model import Direction, Interface, KernelEvent, Segment
 
 QUEUE = "net:net_dev_queue"
-LONGEST_WAY_NS = 1_000_000
+LONGEST_WAY_NS = 10_000_000
 """From the queue of a device without delay to the capture: some µs, more when threads change."""
+LOOPBACK = "lo"
 
 
 def segments_spoken_of(
@@ -52,7 +53,7 @@ def _queued(
     Of several packets of one length that were queued just before a segment was seen, it is the
     last; but one that a thread of the run queued goes before those of others.
     """
-    names = {one.name.rpartition(":")[2] for one in interfaces}
+    names = {_device(one) for one in interfaces}
     positions: dict[object, list[int]] = defaultdict(list)
     for position, event in enumerate(events):
         if event.event == QUEUE and event.detail.get("interface") in names:
@@ -63,7 +64,7 @@ def _queued(
     }
     taken: dict[int, Segment] = {}
     for segment in segments:
-        for time_ns, length in _sightings(segment):
+        for time_ns, length in _sightings(segment, interfaces):
             if length not in positions:
                 continue
             first = bisect_left(times[length], time_ns - LONGEST_WAY_NS)
@@ -75,9 +76,21 @@ def _queued(
     return taken
 
 
-def _sightings(segment: Segment) -> Iterator[tuple[int, int]]:
-    """Each time at which the segment was captured, and its frame's length there."""
-    places = [(one.time_ns, one.frame) for one in segment.sightings]
-    for time_ns, frame in places or [(segment.time_ns, segment.frame)]:
-        if frame is not None:
+def _sightings(segment: Segment, interfaces: Sequence[Interface]) -> Iterator[tuple[int, int]]:
+    """Each time at which the segment was captured leaving a device, and its frame's length there.
+
+    What arrives was queued at another device: another sighting's, or another machine's. Over the
+    loopback it leaves and arrives at the same device, and only the arrival is captured.
+    """
+    places = [(one.time_ns, one.interface, one.frame) for one in segment.sightings]
+    for time_ns, index, frame in places or [(segment.time_ns, segment.interface, segment.frame)]:
+        if frame is None:
+            continue
+        leaving = frame.direction is not Direction.INBOUND
+        if leaving or _device(interfaces[index]) == LOOPBACK:
             yield time_ns, frame.original_length
+
+
+def _device(interface: Interface) -> str:
+    """The kernel's name of it: in a lab without the host's."""
+    return interface.name.rpartition(":")[2]

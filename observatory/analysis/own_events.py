@@ -77,11 +77,6 @@ class _Sorting:
         for life in self._lives:
             for pair in life.pairs:
                 self._by_pair[pair].append(life)
-        self._others = frozenset(
-            life.opener
-            for life in self._lives
-            if life.opener is not None and life.opener not in self._threads
-        )
         self._whose: dict[int, Whose] = {}
         self._own_lives: dict[Pair, list[Life]] = defaultdict(list)
         self._own_sockets: dict[object, list[Life]] = defaultdict(list)
@@ -106,16 +101,24 @@ class _Sorting:
             return Whose.OURS  # without a peer nothing happens to it but by its owner's calls
         if not self._has_our_endpoints(life):
             return Whose.NOISE
+        return self._whose_by_openers(life.pairs, life.first_ns, life.last_ns, life.pids)
+
+    def _whose_by_openers(
+        self, pairs: Iterable[Pair], first_ns: int, last_ns: int, pids: Iterable[int]
+    ) -> Whose:
+        """By who opened the other end. If both a thread of ours and another did, in two
+        namespaces, by which of them was running; any third may have been interrupted."""
         openers = {
-            other.opener in self._threads
-            for pair in life.pairs
-            for other in self._by_pair[pair]
-            if other.opener is not None and _together(life, other)
+            life.opener
+            for pair in pairs
+            for life in self._by_pair.get(pair, ())
+            if life.opener is not None and _together(life, first_ns, last_ns)
         }
-        if len(openers) == 1:
-            return Whose.OURS if openers == {True} else Whose.FOREIGN
-        ours = sum(pid in self._threads for pid in life.pids)
-        theirs = sum(pid in self._others for pid in life.pids)
+        foreign = openers - self._threads
+        if not foreign or foreign == openers:
+            return Whose.FOREIGN if foreign else Whose.OURS
+        ours = sum(pid in self._threads for pid in pids)
+        theirs = sum(pid in foreign for pid in pids)
         return Whose.OURS if ours >= theirs else Whose.FOREIGN
 
     def _has_our_endpoints(self, life: Life) -> bool:
@@ -154,7 +157,7 @@ class _Sorting:
         if reason in WITH_BYTES_ONLY or not event.detail.get("protocol"):
             return Whose.NOISE
         received = self._own_sockets.get(event.detail.get("receiver"), ())
-        if any(life.first_ns <= event.time_ns <= life.last_ns for life in received):
+        if any(_together(life, event.time_ns, event.time_ns) for life in received):
             return Whose.OURS
         return Whose.NOISE
 
@@ -167,12 +170,13 @@ class _Sorting:
             return Whose.OURS if local and event.pid in self._threads else Whose.NOISE
         if not (
             self._on_our_wire(pair, event.time_ns, event.time_ns)
-            or any(_during(life, event.time_ns) for life in self._own_lives.get(pair, ()))
+            or any(
+                _together(life, event.time_ns, event.time_ns)
+                for life in self._own_lives.get(pair, ())
+            )
         ):
             return Whose.NOISE
-        if event.pid in self._others and event.pid not in self._threads:
-            return Whose.FOREIGN
-        return Whose.OURS
+        return self._whose_by_openers([pair], event.time_ns, event.time_ns, [event.pid])
 
     def told(self, position: int) -> KernelEvent:
         """The event, with the segment that it speaks of where that is known."""
@@ -212,9 +216,5 @@ def flows_of(segments: Iterable[Segment]) -> Mapping[Pair, tuple[int, int]]:
     return found
 
 
-def _together(one: Life, other: Life) -> bool:
-    return one.first_ns <= other.last_ns + SLACK_NS and other.first_ns <= one.last_ns + SLACK_NS
-
-
-def _during(life: Life, time_ns: int) -> bool:
-    return life.first_ns - SLACK_NS <= time_ns <= life.last_ns + SLACK_NS
+def _together(life: Life, first_ns: int, last_ns: int) -> bool:
+    return life.first_ns <= last_ns + SLACK_NS and first_ns <= life.last_ns + SLACK_NS
