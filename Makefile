@@ -66,7 +66,8 @@ clean:
 # them are skipped and say so.
 PROGRAMS := tshark:tshark dumpcap:wireshark-common tcpdump:tcpdump strace:strace nft:nftables \
 	ip:iproute2 setpriv:util-linux curl:curl nginx:nginx-light redis-server:redis-server \
-	redis-benchmark:redis-tools socat:socat nc:netcat-openbsd node:nodejs npm:npm
+	redis-benchmark:redis-tools socat:socat nc:netcat-openbsd node:nodejs \
+	chromium:chromium chromedriver:chromium-driver npm:npm
 
 system-packages:
 	@missing=; for pair in $(PROGRAMS); do \
