@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help demo test setup system-packages lint types format samples clean
+.PHONY: help demo test setup atlas docs system-packages lint types format samples clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,6 +24,7 @@ help:
 	@echo "make test    run every test"
 	@echo "make lint    ruff: rules and format        make types   mypy, strict"
 	@echo "make format  let ruff format               make samples captures/catalogue/ anew"
+	@echo "make atlas   docs/atlas anew           make docs    the documents as a site"
 	@echo "make clean   remove what make made"
 
 demo: $(VENV)/package $(VENV)/compiled
@@ -58,6 +59,14 @@ samples: $(VENV)/package
 	PYTHONPATH="$$("$(CURDIR)/$(RUN)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		/usr/bin/python3 -m observatory run $(SAMPLES) --quiet -o new && \
 	mv new/*.pcapng "$(CURDIR)/captures/catalogue/"
+
+# Every behaviour run on this kernel, a page each; and the documents as a site in build/site.
+atlas: $(VENV)/package
+	@$(RUN) -m observatory atlas -o docs/atlas
+
+docs: $(VENV)/development
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build -q -f docs/site/mkdocs.yml && \
+		echo "the site is in build/site/: open build/site/index.html"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
