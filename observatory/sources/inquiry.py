@@ -64,7 +64,10 @@ def about_sending(sock: socket.socket) -> Answer:
 def about_open(highest: int) -> Answer:
     """:func:`about` every open Internet socket below ``highest``, by descriptor: before a process
     ends, for then its kernel closes them all."""
-    fds = sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    try:
+        fds = sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    except OSError:  # looking takes a descriptor, and the process may have none left
+        fds = [*range(highest)]
     answers = {str(fd): _about_descriptor(fd) for fd in fds if fd < highest}
     found = {fd: answer for fd, answer in answers.items() if answer is not None}
     return {"sockets": found} if found else None

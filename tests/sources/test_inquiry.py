@@ -1,6 +1,7 @@
 """What is asked of the kernel about a socket, and that asking changes nothing."""
 
 import os
+import resource
 import socket
 import struct
 from contextlib import closing
@@ -127,6 +128,17 @@ def test_before_its_end_a_process_asks_all_its_internet_sockets(connected):
         assert named(found[str(server.fileno())])["unread"] == 3
         assert str(one.fileno()) not in found
         assert str(server.fileno()) not in about_open(server.fileno()).get("sockets", {})
+
+
+def test_a_process_without_a_free_descriptor_asks_them_too(connected):
+    _, server = connected
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        found = about_open(900)["sockets"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert str(server.fileno()) in found
 
 
 # In the journal.
