@@ -16,6 +16,7 @@ from observatory.claims.looking import (
     socket_of,
     some,
     span,
+    time_of,
 )
 from observatory.model import AttributedSegment, Endpoint, ExplainedCall
 from observatory.model.claims import Finding
@@ -88,10 +89,21 @@ def incomplete_connections_wait_apart(run: Run) -> Finding:
             some(looked, "accept() or poll() while the handshake was incomplete")
             seen += f"{ids(looked)} did not return it"
             return found(True, seen, syn, synacks, looked)
-        wait = returned_ns(accepts[0]) - again[0].segment.time_ns
+        accept = accepts[0]
+        if time_of(accept) > time_of(again[0]):
+            raise CannotTell(f"{named(accept)} was not called while the handshake was incomplete")
+        wait = returned_ns(accept) - time_of(again[0])
+        acks = [
+            one
+            for one in run.answers(again[0], "ACK", "data")
+            if time_of(one) < returned_ns(accept)
+        ]
         order = "after" if wait >= 0 else "before"
-        seen += f"{named(accepts[0])} returned it {span(abs(wait))} {order} {named(again[0])}"
-        return found(wait >= 0, seen, syn, synacks, accepts)
+        seen += (
+            f"{named(accept)} slept, and returned it {span(abs(wait))} {order} {named(again[0])}"
+        )
+        seen += f", which {named(acks[0])} answered" if acks else ""
+        return found(wait >= 0, seen, syn, synacks, accept, acks[:1])
     raise CannotTell("the run shows no SYN-ACK that had to be sent again")
 
 

@@ -121,6 +121,7 @@ CASES = [
     ),
     Case("looked for in vain", WAITS, HOLDS, INCOMPLETE + ACCEPT + SENT_AGAIN),
     Case("accepted before", WAITS, DIFFERS, INCOMPLETE + AT_ONCE + SENT_AGAIN),
+    Case("accepted later", WAITS, CANNOT, INCOMPLETE + SENT_AGAIN + COMPLETE + AT_ONCE),
     Case("nobody looked", WAITS, CANNOT, INCOMPLETE + SENT_AGAIN),
     Case("all ACKs arrived", WAITS, CANNOT, QUEUED),
     Case("fetched", listen.complete_connections_are_queued, HOLDS, QUEUED + AT_ONCE),
