@@ -33,7 +33,10 @@ is 10.0.0.1 with pid 100, ``server`` 10.0.0.2 with pid 200; ``host third 10.0.0.
 is a process's end; ``dropped 3``, ``defect TEXT`` and ``setting NAME VALUE`` speak of the capture,
 ``calls from strace`` of the calls: when they returned is only bounded, and the names after a
 connect() or accept() that has no ``<local peer>`` are not known. Lines that begin with ``kernel``
-are the kernel's own events (play_kernel.py).
+are the kernel's own events (play_kernel.py). ``lab routed`` puts a router between the two, and
+what stands in brackets behind a packet says where it was lost (play_paths.py). ``asked before
+unread=10`` behind a call and lines ``counter TcpExt.ListenOverflows 2`` are what the kernel was
+asked (play_asked.py).
 
 ``server listens`` and ``connected`` stand for what every play would begin with: a listener on
 descriptor 3, and a connection between client descriptor 3 and server descriptor 4, segments #1
@@ -50,15 +53,17 @@ from dataclasses import dataclass, field, replace
 
 from observatory.model import (
     Call,
+    Counter,
     Endpoint,
     Interface,
     Process,
     RunHeader,
     Segment,
+    Topology,
     Trace,
     parse_address,
 )
-from tests import play_kernel
+from tests import play_asked, play_kernel, play_paths
 from tests.play_segments import Stream, packet
 
 START_NS = 1_700_000_000_000_000_000
@@ -151,7 +156,7 @@ _CALL = re.compile(
 _RETURN = re.compile(r"(?P<role>[\w.]+)\s+(?P<label>\w+)\s+\.\.\.(?P<rest>.*)")
 _OUTCOME = re.compile(
     r"\s*(?P<open>\.\.\.)?\s*(?:=\s*(?P<result>-?\d+|\?|[\w.]+)\s*(?P<errno>E[A-Z0-9]+)?)?"
-    r"\s*(?:<(?P<local>\S+) (?P<peer>\S+)>)?\s*"
+    r"\s*(?:<(?P<local>\S+) (?P<peer>\S+)>)?\s*(?:asked (?P<asked>.+))?"
 )
 _SEGMENT = re.compile(r"(?:#(?P<id>\d+)\s+)?(?P<src>\S+) > (?P<dst>\S+) (?P<what>.+)")
 
@@ -210,6 +215,8 @@ class _Stage:
     dropped: int = 0
     source: str = "journal"
     kernel: play_kernel.Kernel = field(default_factory=play_kernel.Kernel)
+    counters: list[Counter] = field(default_factory=list)
+    lab: Topology | None = None
     lasting: int | None = None  # index of the call that lasts over the segments below it
 
     def __post_init__(self) -> None:
@@ -262,8 +269,15 @@ class _Stage:
     def spoil(self, found: re.Match[str]) -> None:
         self.defects.append(found["text"])
 
+    def build(self, found: re.Match[str]) -> None:
+        self.lab = play_paths.LABS[found["name"]]
+        self.hosts["router"] = play_paths.ROUTER
+
     def set(self, found: re.Match[str]) -> None:
         self.settings[found["name"]] = found["value"]
+
+    def count(self, found: re.Match[str]) -> None:
+        self.counters.append(play_asked.counter(found))
 
     def name_source(self, found: re.Match[str]) -> None:
         self.source = found["source"]
@@ -289,8 +303,8 @@ class _Stage:
             self.labels[found["label"]] = call.id
         outcome = self.outcome(found["rest"])
         self.lasting = None
+        self.leave(call, outcome)
         if outcome["open"] is None:
-            self.leave(call, outcome)
             self.lasting = len(self.calls) - 1 if name in SENDS else None
 
     def come_back(self, found: re.Match[str]) -> None:
@@ -312,6 +326,9 @@ class _Stage:
             given = ("-", "-")
         else:
             given = self.names.get((call.pid, call.fd or 0), ("-", "-"))
+        if outcome["asked"]:
+            asked = {**call.asked, **play_asked.asked(outcome["asked"])}
+            call = self.calls[call.id - 1] = replace(call, asked=asked)
         if outcome["result"] is None or outcome["result"] == "?":
             return
         result = self.result(call, outcome["result"])
@@ -356,7 +373,11 @@ class _Stage:
         if found["id"] and int(found["id"]) != number:
             raise ValueError(f"this is segment #{number}")
         src, dst = (self.endpoint(found[end]) for end in ("src", "dst"))
-        self.segments.append(packet(self, src, dst, found["what"]))
+        what, way = found["what"], ""
+        if self.lab is not None and (told := play_paths.WAY.search(what)):
+            what, way = what[: told.start()], told["way"]
+        segment = packet(self, src, dst, what)
+        self.segments.append(play_paths.seen(segment, self.lab, way) if self.lab else segment)
         self.last_on(self.lasting)
 
     def last_on(self, index: int | None) -> None:
@@ -396,14 +417,18 @@ class _Stage:
                 calls_source=self.source if self.calls else None,
                 segments_source="capture",
                 settings=self.settings,
+                topology=self.lab,
             ),
-            interfaces=(Interface("lo", 1, 0, len(self.segments), self.dropped),),
-            processes=tuple(self.processes.values()) if self.calls else (),
+            interfaces=play_paths.interfaces(self.lab, self.dropped)
+            if self.lab
+            else (Interface("lo", 1, 0, len(self.segments), self.dropped),),
+            processes=play_paths.placed(self.processes.values(), self.lab) if self.calls else (),
             calls=tuple(self.calls),
             segments=tuple(self.segments),
             defects=tuple(self.defects),
             kernel=tuple(self.kernel.events),
             witness=self.kernel.witness(),
+            counters=tuple(self.counters),
         )
 
 
@@ -419,8 +444,10 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[_Stage, re.Match[str]], None]], .
     ),
     (re.compile(r"dropped (?P<count>\d+)"), _Stage.drop),
     (re.compile(r"defect (?P<text>.+)"), _Stage.spoil),
+    (re.compile(r"lab (?P<name>pair|routed)"), _Stage.build),
     (re.compile(r"calls from (?P<source>\w+)"), _Stage.name_source),
     (re.compile(r"setting (?P<name>\S+) (?P<value>\S+)"), _Stage.set),
+    (play_asked.COUNTER, _Stage.count),
     (play_kernel.EVENT, _Stage.hear),
     (play_kernel.LOST, play_kernel.lose),
     (play_kernel.MISSING, play_kernel.miss),

@@ -10,8 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from observatory.analysis import (
+    accept_queue,
     causes,
     completions,
     datagrams,
@@ -102,6 +104,7 @@ def analyze(trace: Trace) -> Analysis:
         exact,
         arrivals,
     )
+    joined = replace(joined, overflows=accept_queue.tally(joined, trace.counters))
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     attributed = _attribute(trace, joined, findings, explained)
     opened = connections(joined, explained, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from observatory.analysis.arrivals import Arrivals
 from observatory.analysis.callsets import ACCEPTING, RECEIVING, SENDING, WAITING, sends
@@ -12,6 +12,7 @@ from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.mail import Mail
 from observatory.analysis.matching import FOREVER, Matching
+from observatory.analysis.queue_told import Overflow
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting, Wire
@@ -33,7 +34,7 @@ class Joined:
     the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
     a port to the sockets and the conversations that have it at one end; ``signals`` a process to
     the kill() calls that reached it; ``processes`` to what is known of it. ``exact`` is False where
-    ``returned_ns`` is only a time by which a call had returned."""
+    ``returned_ns`` is only a time by which a call had returned. ``overflows`` are by host."""
 
     descriptors: Descriptors
     wire: Wire
@@ -48,6 +49,7 @@ class Joined:
     processes: Mapping[int, Process]
     exact: bool = True
     arrivals: Arrivals | None = None
+    overflows: Mapping[str, Overflow] = field(default_factory=dict)
 
     def came_ns(self, segment: Segment) -> int:
         """When a segment came to its receiver's host; NEVER if it did not."""

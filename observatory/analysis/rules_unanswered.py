@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from observatory.analysis.accept_queue import FullQueue, full_for, room_made
+from observatory.analysis.accept_queue import FullQueue, full_for, host_of, room_made
 from observatory.analysis.callsets import WAITING
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.view import Because, View, counted, ids
-from observatory.analysis.wire import Half, Sighting
+from observatory.analysis.wire import Conversation, Half, Sighting
 
 _CONNECT, _OK = names("connect"), frozenset({"ok"})
 
@@ -44,18 +44,53 @@ def _answered_when_room(view: View) -> Because | None:
         return None
     accept = room_made(view.joined, full, view.segment(view.completed_by[-1]).time_ns)
     made = f"{accept.name}() c{accept.id} made room, and when" if accept else "When"
-    calls = (full.listen.id, *([accept.id] if accept else []))
-    return Because({**late.facts, **_queue(full), "room": made}, calls, late.segments)
+    calls = (*_calls(full), *([accept.id] if accept else []))
+    facts = {**late.facts, **_queue(full), "room": made, "kernel": _told(full, conversation, view)}
+    return Because(facts, calls, late.segments, likely=not _sure(full, conversation, view))
 
 
 def _queue(full: FullQueue) -> dict[str, object]:
-    held = "is" if full.holds == 1 else "are"
+    held = "is" if len(full.waiting) == 1 else "are"
     return {
         "listen": f"c{full.listen.id}",
         "backlog": full.backlog,
         "holds": counted(full.holds, "connection"),
         "waiting": f"{len(full.waiting)} {held} in it",
     }
+
+
+def _calls(full: FullQueue) -> tuple[int, ...]:
+    return (full.listen.id, *([full.told.call.id] if full.told else []))
+
+
+def _sure(full: FullQueue, conversation: Conversation, view: View) -> bool:
+    """Whether nothing speaks against it, and something more than a possibility for it: where it
+    is only possible, that the kernel counted just as many SYNs as are taken to be dropped so."""
+    overflow = view.joined.overflows.get(host_of(view.joined, conversation))
+    if full.denied or (overflow and overflow.counted < overflow.found):
+        return False
+    return full.sure or (overflow is not None and overflow.counted == overflow.found)
+
+
+def _told(full: FullQueue, conversation: Conversation, view: View) -> str:
+    """What the kernel itself said of the queue, in sentences."""
+    told, overflow = full.told, view.joined.overflows.get(host_of(view.joined, conversation))
+    said = ""
+    if told is not None:
+        name, length = f"{told.call.name}() c{told.call.id}", told.length
+        said = f" Asked at {name}, the kernel said: {length} in it, limit {told.limit}."
+        said = f" But{said[:1]}a{said[2:]}" if full.denied else said
+    if overflow is None:
+        return said
+    syns = counted(overflow.found, "SYN")
+    if overflow.counted == overflow.found:
+        return f"{said} It counted just as many, {syns} (ListenOverflows)."
+    if overflow.counted < overflow.found:
+        return (
+            f"{said} But it counted {overflow.counted} (ListenOverflows) where {syns} seem to "
+            "have been dropped so."
+        )
+    return f"{said} It counted {overflow.counted} in the whole run (ListenOverflows)."
 
 
 def _silence(view: View) -> Because | None:
@@ -87,8 +122,9 @@ def _silence_at_full_queue(view: View) -> Because | None:
     full = found[0] if found and all(found) else None
     if full is None:
         return None
-    calls = (*because.calls, full.listen.id)
-    return Because({**because.facts, **_queue(full)}, calls, because.segments)
+    facts = {**because.facts, **_queue(full), "kernel": _told(full, conversation, view)}
+    sure = all(_sure(each, conversation, view) for each in found if each)
+    return Because(facts, (*because.calls, *_calls(full)), because.segments, likely=not sure)
 
 
 def _waited_for_answer(view: View) -> Iterator[tuple[SocketLife, Half]]:
@@ -113,16 +149,18 @@ def _expired_unanswered(view: View) -> Because | None:
         return None
     syns = [half.syns[0].id for half in halves]
     conversation = view.joined.conversation_of(halves[0])
-    full = conversation and full_for(view.joined, conversation, halves[0].syns[0].time_ns)
+    syn_ns = halves[0].syns[0].time_ns
+    full = full_for(view.joined, conversation, syn_ns) if conversation else None
     facts: dict[str, object] = {"syn": ids(syns), "why": ""}
-    if not full:
+    if conversation is None or full is None:
         return Because(facts, segments=tuple(syns))
     why = (
         " The accept queue was full (backlog {backlog} of listen() {listen} takes {holds}, and "
         "{waiting}): the SYN was dropped in silence."
     )
-    facts["why"] = why.format_map(_queue(full))
-    return Because(facts, (full.listen.id,), tuple(syns))
+    facts["why"] = why.format_map(_queue(full)) + _told(full, conversation, view)
+    sure = _sure(full, conversation, view)
+    return Because(facts, _calls(full), tuple(syns), likely=not sure)
 
 
 UNANSWERED_RULES: tuple[Rule, ...] = (
@@ -130,7 +168,7 @@ UNANSWERED_RULES: tuple[Rule, ...] = (
         "connect-after-full-queue", _CONNECT, _OK,
         "SYN {syn} found the accept queue full (backlog {backlog} of listen() {listen} takes "
         "{holds}) and was dropped in silence. {room} it was sent again {times} ({again}), "
-        "SYN-ACK {completed} answered: the wait is the time until the SYN is repeated.",
+        "SYN-ACK {completed} answered: the wait is the time until the SYN is repeated.{kernel}",
         "listen(2); Linux tcp_conn_request; RFC 6298; UNP 4.5", _answered_when_room,
         by_absence=True),
     Rule(
@@ -142,7 +180,8 @@ UNANSWERED_RULES: tuple[Rule, ...] = (
         "connect-timed-out-queue-full", _CONNECT, frozenset({"ETIMEDOUT"}),
         "SYN {syn} to {peer} was never answered; it was {again}, and after {seconds} connect() "
         "gave up{limit}. The listener was there, but its accept queue was full (backlog {backlog} "
-        "of listen() {listen} takes {holds}, and {waiting}): then SYNs are dropped in silence.",
+        "of listen() {listen} takes {holds}, and {waiting}): then SYNs are dropped in silence."
+        "{kernel}",
         "tcp(7) tcp_syn_retries; listen(2); Linux tcp_conn_request; UNP 4.5",
         _silence_at_full_queue, by_absence=True),
     Rule(

@@ -1,0 +1,72 @@
+"""What the kernel said of a listener's accept queue: its length when calls on it were about to be
+made, and how many times it overflowed in all.
+
+A queue only shrinks by accept(), so that what was in it a little later, less what entered
+meanwhile, was in it before: nobody needs to ask at the very moment at which a SYN was dropped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from observatory.analysis.asked import Answer, answer, number
+from observatory.analysis.lives import SocketLife
+from observatory.model import Call, Counter
+
+OVERFLOWS = "TcpExt.ListenOverflows"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was answered at ``at_ns``, beside ``call``: so many in the queue, which is full with
+    more than ``limit``."""
+
+    call: Call
+    at_ns: int
+    length: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """A host's accept queues over the whole run: ``found`` SYNs are seen to have found one full,
+    ``counted`` segments, SYNs and the last ACKs of handshakes, were counted as such."""
+
+    found: int
+    counted: int
+
+
+def told_after(listener: SocketLife, time_ns: int) -> Told | None:
+    """The first answer after a moment, before listen() set another limit."""
+    for call in _from(listener, time_ns):
+        if call.name == "listen":
+            return None
+        for moment, at_ns in (("before", call.entered_ns), ("after", call.returned_ns)):
+            found = _told(call, at_ns, answer(call, moment)) if at_ns else None
+            if found is not None:
+                return found
+    for drop in listener.drops:  # an exit is no call on the listener itself
+        if drop.call is not None and drop.begin_ns >= time_ns:
+            found = _told(drop.call, drop.begin_ns, answer(drop.call, fd=drop.fd))
+            if found is not None:
+                return found
+    return None
+
+
+def _from(listener: SocketLife, time_ns: int) -> Iterator[Call]:
+    first = bisect_left(listener.calls, time_ns, key=lambda call: call.entered_ns)
+    return (listener.calls[index] for index in range(first, len(listener.calls)))
+
+
+def _told(call: Call, at_ns: int, found: Answer) -> Told | None:
+    length, limit = number(found, "queue"), number(found, "queue_limit")
+    return None if length is None or limit is None else Told(call, at_ns, length, limit)
+
+
+def overflows(counters: Iterable[Counter], host: str) -> int | None:
+    """How often in all an accept queue of that host was found full; None where that was not
+    counted, or others were counted with it."""
+    exact = [one for one in counters if one.host == host and one.exact]
+    return sum(one.change for one in exact if one.name == OVERFLOWS) if exact else None
