@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 
 from observatory.messages import ENGLISH
 from observatory.model import Analysis
@@ -18,4 +19,13 @@ def page(analysis: Analysis, lang: str = ENGLISH, connect: str = "") -> Iterator
 
     return render(
         analysis, [(row.state, row.event, row.next) for row in TRANSITIONS], lang, connect
+    )
+
+
+def framed(analysis: Analysis) -> str:
+    """The page in a frame, for a notebook: neither's styles and scripts reach the other's."""
+    source = escape("".join(page(analysis)), quote=True)
+    return (
+        f'<iframe srcdoc="{source}" sandbox="allow-scripts" title="observatory" '
+        'style="width: 100%; height: 44rem; border: 1px solid #8884"></iframe>'
     )

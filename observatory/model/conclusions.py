@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 
 from observatory.model.addresses import Address, Endpoint
 from observatory.model.calls import Call
@@ -92,9 +93,11 @@ class Difference:
 class PlacedEvent:
     """A kernel event and what it speaks of: a connection, which of its ends (``client``,
     ``server``, empty if not known), and the segment. ``during`` is the call that its thread was in
-    at that moment: not the cause of it, on loopback often a call of the other side."""
+    at that moment: not the cause of it, on loopback often a call of the other side. ``said`` is
+    the event in a phrase."""
 
     event: int
+    said: str = ""
     connection: int | None = None
     end: str = ""
     segment: int | None = None
@@ -238,3 +241,9 @@ class Analysis:
     notes: tuple[str, ...] = field(default=())
     kernel: tuple[PlacedEvent, ...] = ()
     differences: tuple[Difference, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """This run's page, as Jupyter shows it: in a frame of its own."""
+        # The model imports nothing outward; a notebook that asks for a picture gets it here.
+        framed: str = import_module("observatory.pages").framed(self)
+        return framed
