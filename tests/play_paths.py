@@ -15,6 +15,7 @@ passes all interfaces of its way, a microsecond apart, unless its line ends in b
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from observatory.model import (
@@ -22,6 +23,7 @@ from observatory.model import (
     Interface,
     Link,
     Node,
+    Process,
     Segment,
     Sighting,
     Topology,
@@ -66,6 +68,15 @@ def interfaces(lab: Topology, dropped: int) -> tuple[Interface, ...]:
     return tuple(
         Interface(f"{host}:{device}", 1, 0, None, count, host)
         for (host, device), count in zip(ends, lost, strict=True)
+    )
+
+
+def placed(processes: Iterable[Process], lab: Topology | None) -> tuple[Process, ...]:
+    """Processes on the hosts that their roles name: ``server.1`` on ``server``."""
+    hosts = {node.name for node in lab.nodes} if lab else set()
+    return tuple(
+        replace(process, host=host) if (host := process.role.split(".")[0]) in hosts else process
+        for process in processes
     )
 
 

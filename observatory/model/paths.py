@@ -45,7 +45,7 @@ class Paths:
         None where such a packet does not come by on a shortest way, or not in this direction.
         """
         host, other = self._across.get(interface, ("", ""))
-        distances = self._from(origin)
+        distances = self.distances(origin)
         if host not in distances or other not in distances:
             return None
         leaves = distances[other] > distances[host]
@@ -54,7 +54,7 @@ class Paths:
             return None
         return 2 * distances[host] - (0 if leaves else 1)
 
-    def _from(self, origin: str) -> Mapping[str, int]:
+    def distances(self, origin: str) -> Mapping[str, int]:
         """How many links away from ``origin`` each host is."""
         if origin not in self._distances:
             distances = {origin: 0}

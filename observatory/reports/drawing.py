@@ -8,39 +8,21 @@ not. With more lanes than the width has room for, the same rows become a list.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from observatory.codec.calltext import arguments_text, call_text, result_text
 from observatory.model import AttributedSegment, CauseKind, Confidence, Process
+from observatory.reports.grid import Grid, headings, lay_out, time_cells, time_text
 from observatory.reports.labels import SegmentLabel, segment_label
 from observatory.reports.ladder import PAUSE_NS, CallRow, EndRow, Ladder, Moment, Row, SegmentRow
 from observatory.reports.lanes import Lane
 from observatory.reports.style import GLUE, Canvas, Look, cells, clip, wrap
 
-NARROWEST_GAP = 9
-# From this distance on nearly every label fits into its arrow; beyond the widest the eye is lost.
-GOOD_GAP, WIDEST_GAP, WIDEST_WITHOUT_TAIL = 46, 58, 100
-ROOM_FOR_CALLS = 46
 MOST_ROWS = 500
 HEAD_ROWS, TAIL_ROWS = 250, 150
 WIDEST_NAME = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the bars are. ``tail`` is True if calls of the last lane have room to its right."""
-
-    bars: tuple[int, ...]
-    width: int
-    tail: bool
-
-    def side(self, lane: int, size: int) -> tuple[bool, int]:
-        """On which side of its bar (True: right) a lane's text of ``size`` cells stands, and the
-        room there: on the right if it fits, or fits nowhere and the right is roomy."""
-        bar = self.bars[lane]
-        right, left = self.width - bar - 2, bar - self.bars[0] - 2
-        goes_right = right >= size or (left < size and right >= min(left, ROOM_FOR_CALLS))
-        return goes_right, right if goes_right else left
+SLOW_NS = 2_000_000
+"""A packet that was under way longer took it on the path, and the ladder says so."""
 
 
 def draw(ladder: Ladder, look: Look, full: bool = False) -> list[str]:
@@ -56,6 +38,7 @@ def draw(ladder: Ladder, look: Look, full: bool = False) -> list[str]:
 def _legend(ladder: Ladder, lanes: bool) -> Iterator[str]:
     """What the signs mean, only those that occur."""
     arrows = [row for row in ladder.rows if isinstance(row, SegmentRow)]
+    lost = any(row.segment.lost_after for row in arrows)
     yield "µs since the first event"
     if any(isinstance(row, CallRow) and row.moment is not Moment.WHOLE for row in ladder.rows):
         yield "┃: inside a call" if lanes else "…: a call that waits"
@@ -72,36 +55,15 @@ def _legend(ladder: Ladder, lanes: bool) -> Iterator[str]:
     if any(row.segment.completes for row in arrows):
         yield "⇒ c5: made c5 return"
     if any(row.unanswered for row in arrows):
-        yield "✗: unanswered"
+        yield "✗: came no further" if lost else "✗: unanswered"
+    if CauseKind.PATH in kinds:
+        yield "path #3: the path made it, of #3"
+    if any(row.took_ns >= SLOW_NS for row in arrows):
+        yield "~40 ms: under way so long"
     if CauseKind.UNKNOWN in kinds:
         yield "← ?: cause unknown"
     if any(row.segment.cause.confidence is Confidence.LIKELY for row in arrows):
         yield "c4?: likely, not certain"
-
-
-def lay_out(ladder: Ladder, look: Look) -> Grid | None:
-    """Bars for this width, None if there is no room for so many lanes."""
-    left = _time_cells(ladder) + 2
-    count = len(ladder.lanes.lanes)
-    if count == 1:
-        return Grid((left,), look.width, tail=True)
-    with_tail = (look.width - left - ROOM_FOR_CALLS) // (count - 1)
-    last_calls = any(isinstance(row, CallRow) and row.lane == count - 1 for row in ladder.rows)
-    tail = last_calls and with_tail >= GOOD_GAP
-    without_tail = min((look.width - 1 - left) // (count - 1), WIDEST_WITHOUT_TAIL)
-    gap = min(with_tail, WIDEST_GAP) if tail else without_tail
-    if gap < NARROWEST_GAP:
-        return None
-    return Grid(tuple(left + gap * index for index in range(count)), look.width, tail)
-
-
-def _time_cells(ladder: Ladder) -> int:
-    return max(len(_time(ladder, ladder.rows[-1])), 5)
-
-
-def _time(ladder: Ladder, row: Row) -> str:
-    """Microseconds since the start."""
-    return f"{(row.time_ns - ladder.start_ns) // 1000:,}"
 
 
 def _visible(ladder: Ladder, full: bool) -> tuple[int, int]:
@@ -156,7 +118,7 @@ class _State:
 
 
 def _lanes(ladder: Ladder, look: Look, grid: Grid, full: bool) -> Iterator[str]:
-    yield from _header(ladder, look, grid)
+    yield from headings(ladder, look, grid)
     state = _State(ladder.lanes.lanes)
     begin, end = _visible(ladder, full)
     before = ladder.start_ns
@@ -173,36 +135,10 @@ def _lanes(ladder: Ladder, look: Look, grid: Grid, full: bool) -> Iterator[str]:
         yield from _draw_row(ladder, look, grid, state, row)
 
 
-def _header(ladder: Ladder, look: Look, grid: Grid) -> Iterator[str]:
-    """The lanes' names over their bars, on as many lines as they need not to touch."""
-    lines: list[tuple[Canvas, int]] = []
-    for index, lane in enumerate(ladder.lanes.lanes):
-        label = clip(look.text(lane.label), look.width - 8)
-        size = cells(label)
-        first, last = index == 0, index == len(grid.bars) - 1
-        start = grid.bars[index] - (0 if first else size - 1 if last else size // 2)
-        start = max(0, min(start, look.width - size))
-        if last and grid.tail and len(grid.bars) > 1:
-            start = grid.bars[index]
-        for number, (canvas, end) in enumerate(lines):
-            if start > end:
-                canvas.write(start, label, "strong")
-                lines[number] = canvas, start + size
-                break
-        else:
-            canvas = Canvas(look.width)
-            canvas.write(start, label, "strong")
-            lines.append((canvas, start + size))
-    unit = look.text("µs")
-    lines[-1][0].write(_time_cells(ladder) - len(unit), unit, "dim")
-    for canvas, _ in lines:
-        yield canvas.render(look)
-
-
 def _pause(ladder: Ladder, look: Look, grid: Grid, state: _State, before: int, after: int) -> str:
     canvas = state.bars(look, grid, after)
     text = f"+{(after - before) / 1e9:.2f} s"
-    canvas.write(max(0, _time_cells(ladder) - len(text)), text, "doubt")
+    canvas.write(max(0, time_cells(ladder) - len(text)), text, "doubt")
     return canvas.render(look)
 
 
@@ -215,8 +151,8 @@ def _draw_row(ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row) -
         more = _draw_beside(canvas, look, grid, row.lane, call_id(row), *call_words(row))
     else:
         more = _draw_beside(canvas, look, grid, row.lane, "", end_words(row.process), "error")
-    time = _time(ladder, row)
-    canvas.write(_time_cells(ladder) - len(time), time, "dim")
+    time = time_text(ladder, row)
+    canvas.write(time_cells(ladder) - len(time), time, "dim")
     yield canvas.render(look)
     state.note(row)
     for column, text in more:
@@ -266,12 +202,12 @@ def _draw_beside(
 
 
 def _draw_segment(canvas: Canvas, look: Look, grid: Grid, row: SegmentRow) -> list[tuple[int, str]]:
-    label = segment_label(row.segment)
+    label = arrow_label(row)
     style = segment_style(row.segment, row.unanswered)
     if row.source == row.target:
         words = f"{look.glyphs.loop} {label.whole}{' ✗' if row.unanswered else ''}"
         return _draw_beside(canvas, look, grid, row.source, "", words, style)
-    source, target = grid.bars[row.source], grid.bars[row.target]
+    source, target = _columns(grid, row)
     low, high = min(source, target), max(source, target)
     rightward = source < target
     _draw_arrow(canvas, look, grid, row, style)
@@ -295,9 +231,28 @@ def _split_label(label: SegmentLabel, look: Look, room: int) -> tuple[str, str]:
     return (head, rest) if cells(head) <= room - 4 else ("", whole)
 
 
+def arrow_label(row: SegmentRow) -> SegmentLabel:
+    """A segment in words, with the time that it was under way where that is long."""
+    label = segment_label(row.segment)
+    if row.took_ns < SLOW_NS:
+        return label
+    return replace(label, numbers=f"{label.numbers} ~{row.took_ns / 1e6:.0f} ms".lstrip())
+
+
+def _columns(grid: Grid, row: SegmentRow) -> tuple[int, int]:
+    """Where a segment's arrow begins and ends; half-way is between the last two bars on its way."""
+    source, target = grid.bars[row.source], grid.bars[row.target]
+    step = 1 if row.source < row.target else -1
+    if row.from_half:
+        source = (source + grid.bars[row.source + step]) // 2
+    if row.to_half:
+        target = (target + grid.bars[row.target - step]) // 2
+    return source, target
+
+
 def _draw_arrow(canvas: Canvas, look: Look, grid: Grid, row: SegmentRow, style: str) -> None:
     glyphs = look.glyphs
-    source, target = grid.bars[row.source], grid.bars[row.target]
+    source, target = _columns(grid, row)
     rightward = source < target
     low, high = min(source, target), max(source, target)
     line = glyphs.dashed if row.segment.retransmission else glyphs.line
@@ -305,7 +260,8 @@ def _draw_arrow(canvas: Canvas, look: Look, grid: Grid, row: SegmentRow, style: 
     for bar in grid.bars:
         if low < bar < high:
             canvas.write(bar, glyphs.cross, style)
-    canvas.write(source, glyphs.tee_right if rightward else glyphs.tee_left, style)
+    tee = glyphs.tee_right if rightward else glyphs.tee_left
+    canvas.write(source, line if row.from_half else tee, style)
     head = glyphs.lost if row.unanswered else glyphs.head_right if rightward else glyphs.head_left
     canvas.write(high - 1 if rightward else low + 1, head, style)
 
@@ -335,7 +291,7 @@ def segment_style(attributed: AttributedSegment, unanswered: bool) -> str:
 
 def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
     names = [clip(look.text(lane.label), WIDEST_NAME) for lane in ladder.lanes.lanes]
-    time_cells = _time_cells(ladder)
+    size = time_cells(ladder)
     arrow = look.text("→")
     begin, end = _visible(ladder, full)
     for index, row in enumerate(ladder.rows):
@@ -343,10 +299,10 @@ def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
             if index == begin:
                 yield from ("", *look.paragraph(_left_out(ladder, range(begin, end)), "  "), "")
             continue
-        time = _time(ladder, row).rjust(time_cells)
+        time = time_text(ladder, row).rjust(size)
         if isinstance(row, SegmentRow):
             who = f"{names[row.source]} {arrow} {names[row.target]}"
-            words = segment_label(row.segment).whole + (" ✗" if row.unanswered else "")
+            words = arrow_label(row).whole + (" ✗" if row.unanswered else "")
             style = segment_style(row.segment, row.unanswered)
         elif isinstance(row, EndRow):
             who, words, style = names[row.lane], end_words(row.process), "error"
@@ -354,6 +310,6 @@ def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
             words, style = call_words(row)
             who, words = names[row.lane], f"{call_id(row)} {words}"
         head = f"{time}  {who}  "
-        lines = wrap(look.text(words), look.width, head, " " * (time_cells + 4))
+        lines = wrap(look.text(words), look.width, head, " " * (size + 4))
         yield look.paint(head, "dim") + look.paint(lines[0][len(head) :], style)
         yield from (look.paint(line, style) for line in lines[1:])

@@ -51,13 +51,18 @@ class CallRow:
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
     """A segment between two lanes. ``unanswered``: nothing acknowledged it before it was sent
-    again or the trace ended."""
+    again or the trace ended; in a lab, where that is known, it was lost. ``from_half`` and
+    ``to_half``: it begins, or ends, half-way between the lanes, on a link. ``took_ns`` is how
+    long it was under way, where that is known."""
 
     time_ns: int
     source: int
     target: int
     segment: AttributedSegment
     unanswered: bool
+    from_half: bool = False
+    to_half: bool = False
+    took_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,15 @@ def _ranked(analysis: Analysis, lanes: Lanes) -> Iterator[tuple[int, int, Row]]:
     for attributed in analysis.segments:
         segment = attributed.segment
         source, target = lanes.ends[segment.id]
-        arrow = SegmentRow(segment.time_ns, source, target, attributed, segment.id in lost)
+        arrow = SegmentRow(
+            segment.time_ns,
+            source,
+            target,
+            attributed,
+            bool(attributed.lost_after) if segment.sightings else segment.id in lost,
+            *lanes.halves.get(segment.id, (False, False)),
+            arrival_ns(attributed) - segment.time_ns,
+        )
         yield segment.time_ns, WIRE, arrow
     exited = {call.call.pid for call in analysis.calls if call.call.name == "exit"}
     for process in analysis.trace.processes:
@@ -137,10 +150,16 @@ def _ranked(analysis: Analysis, lanes: Lanes) -> Iterator[tuple[int, int, Row]]:
 def blocked_calls(analysis: Analysis) -> frozenset[int]:
     """The ids of calls that waited, or may have: they returned because of something that arrived
     after they were entered, or took long, or never returned."""
-    arrivals = {entry.segment.id: entry.segment.time_ns for entry in analysis.segments}
+    arrivals = {entry.segment.id: arrival_ns(entry) for entry in analysis.segments}
     return frozenset(
         explained.call.id for explained in analysis.calls if _waited(explained, arrivals)
     )
+
+
+def arrival_ns(attributed: AttributedSegment) -> int:
+    """When a segment was seen last: at its receiver, unless it was lost."""
+    segment = attributed.segment
+    return segment.sightings[-1].time_ns if segment.sightings else segment.time_ns
 
 
 def _waited(explained: ExplainedCall, arrivals: dict[int, int]) -> bool:

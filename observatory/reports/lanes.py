@@ -7,9 +7,10 @@ a capture without calls) the endpoint itself is the lane.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from observatory.model import Analysis, AttributedSegment, Icmp, Protocol
+from observatory.reports.lab_lanes import Ends, LabWays
 from observatory.reports.labels import addresses, process_names
 from observatory.reports.selection import FORKS
 
@@ -23,45 +24,64 @@ LEFT, MIDDLE, RIGHT = range(3)
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One column of the ladder. A process is shown from ``born_ns`` (None: from the top) to
-    ``ended_ns`` (None: to the bottom)."""
+    ``ended_ns`` (None: to the bottom). ``host`` is the lab's host that it is on."""
 
     key: Key
     label: str
     born_ns: int | None = None
     ended_ns: int | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The lanes from left to right, and the two ends of every segment as positions in them."""
+    """The lanes from left to right, and the two ends of every segment as positions in them.
+    ``halves`` are the segments of a lab that begin (or end) half-way between the two."""
 
     lanes: tuple[Lane, ...]
     position: dict[Key, int]
     ends: dict[int, tuple[int, int]]
+    halves: dict[int, tuple[bool, bool]] = field(default_factory=dict)
 
 
 def lanes_of(analysis: Analysis) -> Lanes:
-    """Clients left, servers right, forked children beside their parents."""
-    ends = _segment_ends(analysis)
+    """Clients left, servers right, forked children beside their parents; in a lab the hosts in
+    the order of the path."""
+    ways = LabWays(analysis)
+    ends = {number: Ends(*pair) for number, pair in _segment_ends(analysis).items()}
+    if ways.is_known:
+        ends = {
+            entry.segment.id: ways.ends(entry, one.source, one.target)
+            for entry in analysis.segments
+            for one in [ends[entry.segment.id]]
+        }
     used: dict[Key, None] = dict.fromkeys(call.call.pid for call in analysis.calls)
-    for pair in ends.values():
-        used.update(dict.fromkeys(pair))
-    order = _ordered(analysis, used)
+    for one in ends.values():
+        used.update(dict.fromkeys((one.source, one.target)))
+    if ways.is_known:
+        used.update(dict.fromkeys(ways.passed(analysis)))
+    order = _ordered(analysis, used, ways)
     position = {key: index for index, key in enumerate(order)}
     return Lanes(
-        lanes=tuple(_lane(analysis, order)),
+        lanes=tuple(_lane(analysis, order, ways)),
         position=position,
-        ends={number: (position[a], position[b]) for number, (a, b) in ends.items()},
+        ends={number: (position[one.source], position[one.target]) for number, one in ends.items()},
+        halves={
+            number: (one.from_half, one.to_half)
+            for number, one in ends.items()
+            if one.from_half or one.to_half
+        },
     )
 
 
-def _lane(analysis: Analysis, order: Iterable[Key]) -> Iterable[Lane]:
+def _lane(analysis: Analysis, order: Iterable[Key], ways: LabWays) -> Iterable[Lane]:
     names = process_names(analysis)
     processes = {process.pid: process for process in analysis.trace.processes}
     births = _births(analysis)
     for key in order:
+        host = ways.host_of(key) if ways.is_known else ""
         if isinstance(key, str):
-            yield Lane(key, key)
+            yield Lane(key, key, host=host)
             continue
         process = processes.get(key)
         is_child = process is not None and process.parent in processes
@@ -70,6 +90,7 @@ def _lane(analysis: Analysis, order: Iterable[Key]) -> Iterable[Lane]:
             names.get(key, f"pid[{key}]"),
             born_ns=births.get(key) if is_child else None,
             ended_ns=process.ended_ns if process else None,
+            host=host,
         )
 
 
@@ -171,15 +192,21 @@ def _holders(analysis: Analysis) -> Holders:
 # --- Left to right -----------------------------------------------------------------------------
 
 
-def _ordered(analysis: Analysis, used: Iterable[Key]) -> list[Key]:
-    """By side, then by role (client2 before client10), endpoints as first used; a child directly
-    after its parent."""
+def _ordered(analysis: Analysis, used: Iterable[Key], ways: LabWays) -> list[Key]:
+    """In a lab by host; by side, then by role (client2 before client10), endpoints as first used;
+    a child directly after its parent."""
     sides = _sides(analysis)
     roles: dict[Key, tuple[str, int, int]] = {
         one.pid: (*_numbered(one.role), one.pid) for one in analysis.trace.processes
     }
     last = ("\U0010ffff", 0, 0)
-    keys = sorted(used, key=lambda key: (sides.get(key, MIDDLE), roles.get(key, last)))
+    hosts: dict[Key, int] = {}
+    if ways.is_known:
+        beyond = len(ways.order)
+        hosts = {key: ways.order.get(ways.host_of(key), beyond) for key in used}
+    keys = sorted(
+        used, key=lambda key: (hosts.get(key, 0), sides.get(key, MIDDLE), roles.get(key, last))
+    )
     parents = {process.pid: process.parent for process in analysis.trace.processes}
     present = set(keys)
     children: dict[Key, list[Key]] = {}

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from observatory.codec.printable import printable
 from observatory.errors import MissingTool
 from observatory.model import Analysis
-from observatory.reports.drawing import call_id, call_words, end_words, segment_style
+from observatory.reports.drawing import arrow_label, call_id, call_words, end_words, segment_style
 from observatory.reports.labels import segment_label
 from observatory.reports.ladder import (
     PAUSE_NS,
@@ -275,11 +275,11 @@ def _row(row: Row, sheet: Sheet, y: int, head: str) -> Iterator[str]:
 
 
 def _segment(row: SegmentRow, sheet: Sheet, y: int, head: str) -> Iterator[str]:
-    label = segment_label(row.segment)
+    label = arrow_label(row)
     style = segment_style(row.segment, row.unanswered)
     repeated = " repeated" if row.segment.retransmission else ""
     yield f'<g class="{style}" data-segment="{row.segment.segment.id}">'
-    start, end = sheet.lanes[row.source], sheet.lanes[row.target]
+    start, end = _columns(row, sheet)
     if row.source == row.target:
         yield (
             f'<path class="arrow{repeated}" d="M{start + 4:g} {y - 5} c22 0 22 10 2 10" '
@@ -300,6 +300,17 @@ def _segment(row: SegmentRow, sheet: Sheet, y: int, head: str) -> Iterator[str]:
         )
         yield _text((start + end) / 2, y - 2, label.whole, "halo", anchor="middle")
     yield "</g>"
+
+
+def _columns(row: SegmentRow, sheet: Sheet) -> tuple[float, float]:
+    """Where a segment's arrow begins and ends; in a lab perhaps on the link between two lanes."""
+    start, end = sheet.lanes[row.source], sheet.lanes[row.target]
+    step = 1 if row.source < row.target else -1
+    if row.from_half:
+        start = (start + sheet.lanes[row.source + step]) / 2
+    if row.to_half:
+        end = (end + sheet.lanes[row.target - step]) / 2
+    return start, end
 
 
 def _cross(x: float, y: float) -> Iterator[str]:
