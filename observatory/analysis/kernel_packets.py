@@ -11,11 +11,18 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from observatory.analysis.kernel_sockets import pair_of
 from observatory.model import Direction, Interface, KernelEvent, Segment
 
 QUEUE = "net:net_dev_queue"
 LONGEST_WAY_NS = 10_000_000
 """From the queue of a device without delay to the capture: some µs, more when threads change."""
+LONGEST_LIFE_NS = 100_000_000
+"""From the capture to where the packet is dropped, unless it is kept for a program to read."""
+WAITED_IN_A_SOCKET = frozenset(
+    {"QUEUE_PURGE", "SOCKET_CLOSE", "TCP_OFO_QUEUE_PRUNE", "TCP_OFO_DROP"}
+)
+"""Reasons for packets that may have been kept for any time; it is their reader that frees them."""
 LOOPBACK = "lo"
 
 
@@ -37,9 +44,27 @@ def segments_spoken_of(
             carrying.pop(packet, None)
             if position in queued:
                 carrying[packet] = queued[position]
-        elif packet in carrying:
+        elif packet in carrying and _may_be_of(event, carrying[packet], threads):
             spoken[position] = carrying[packet]
     return spoken
+
+
+def _may_be_of(event: KernelEvent, segment: Segment, threads: frozenset[int]) -> bool:
+    """Whether the packet at that address can still be the segment. The addresses of packets that
+    were taken in are used again, and what another machine sent was never queued here."""
+    ends = pair_of(event)
+    if ends is not None and ends != frozenset((segment.src, segment.dst)):
+        return False
+    if event.detail.get("protocol") not in (None, _ethertype(segment)):
+        return False
+    if event.detail.get("reason") in WAITED_IN_A_SOCKET:
+        return event.pid in threads
+    last_ns = max((one.time_ns for one in segment.sightings), default=segment.time_ns)
+    return event.time_ns - last_ns <= LONGEST_LIFE_NS
+
+
+def _ethertype(segment: Segment) -> str:
+    return "IPv6" if ":" in segment.src.address else "IPv4"
 
 
 def _queued(

@@ -97,8 +97,9 @@ class _Sorting:
             if life.opener in self._threads:
                 return Whose.OURS
             return Whose.FOREIGN if self._has_our_endpoints(life) else Whose.NOISE
-        if not life.pairs and self._threads.issuperset(life.pids):
-            return Whose.OURS  # without a peer nothing happens to it but by its owner's calls
+        if self._threads.issuperset(life.pids) and (not life.pairs or life.locals <= self._locals):
+            # Packets may arrive in any thread; but it had no peer, or an endpoint of the run's.
+            return Whose.OURS
         if not self._has_our_endpoints(life):
             return Whose.NOISE
         return self._whose_by_openers(life.pairs, life.first_ns, life.last_ns, life.pids)

@@ -317,3 +317,29 @@ def test_a_drop_at_a_socket_of_ours_is_ours_without_its_packet() -> None:
         of=trace(segment(CLIENT, SERVER, 1)),
     )
     assert [told.detail.get("packet") for told in own.events] == [None, "x", None]
+
+
+def test_an_address_that_was_used_again_is_not_taken_for_the_segment() -> None:
+    """By what another machine sent, which was not queued here."""
+    at = 3 * US
+    seen = trace(segment(CLIENT, SERVER, at, "PA", 10))
+    begin = queue("p", 2 * US)
+    assert dropped(begin, drop("p", at + US, "NO_SOCKET"), of=seen).events
+    assert not dropped(begin, drop("p", at + SECOND, "NO_SOCKET"), of=seen).events
+    assert dropped(begin, drop("p", at + SECOND, "QUEUE_PURGE"), of=seen).events
+    assert not dropped(begin, drop("p", at + SECOND, "QUEUE_PURGE", pid=THEIRS), of=seen).events
+    other = drop("p", at + US, "NO_SOCKET")
+    other = KernelEvent(
+        0, other.time_ns, other.event, OURS, None, None, {**other.detail, "protocol": "IPv6"}
+    )
+    assert not dropped(begin, other, of=seen).events
+    elsewhere = event("tcp:tcp_send_reset", OURS, ELSEWHERE, CLIENT, at + US, packet="p", socket="")
+    assert not dropped(begin, elsewhere, of=seen).events
+
+
+def test_a_connection_without_packets_is_ours_if_one_of_our_sockets_had_its_endpoint() -> None:
+    """Made by TCP_REPAIR, say. Of another its packets may just have arrived in our thread."""
+    bound = Call(1, "getsockname", OURS, OURS, 3, {}, 0, 1, 0, local=CLIENT)
+    gone = change("ESTABLISHED", "CLOSED", "a")
+    assert len(sorted_out(gone, of=trace(calls=(bound,)))[0]) == 1
+    assert sorted_out(gone, of=trace()) == ([], 0)
