@@ -13,12 +13,14 @@ from observatory.claims.looking import (
     local_of,
     named,
     outcome_of,
-    peer_of,
     returned_ns,
     socket_of,
+    some,
     span,
+    time_of,
     told_by,
 )
+from observatory.codec.tcp_info import STATES
 from observatory.model import AttributedSegment, Endpoint, ExplainedCall, KernelEvent
 from observatory.model.claims import Finding
 
@@ -183,41 +185,49 @@ def local_of_socket(run: Run, one: ExplainedCall) -> Endpoint:
 
 
 def connect_moves_through_the_states(run: Run) -> Finding:
-    """CLOSED, SYN-SENT, ESTABLISHED: as the kernel's own events tell, or what it answers before
-    and after connect()."""
-    connect = first(run.calls("connect", role="client"), "connect() of the client that succeeded")
+    """CLOSED, SYN-SENT, ESTABLISHED: as TCP_INFO told the program before connect(), while its
+    SYN was unanswered, and afterwards; and as the kernel's own events tell, where they are."""
+    asked = [one for one in run.calls("getsockopt") if one.call.args.get("option") == "TCP_INFO"]
+    some(asked, "getsockopt() of TCP_INFO")
+    connect = first(
+        run.calls("connect", socket=socket_of(asked[0]), outcome=ANY_OUTCOME),
+        f"connect() on the socket of {named(asked[0])}",
+    )
     syn = first(run.syns_of(connect), f"SYN of {named(connect)}")
+    between = [one for one in asked if time_of(one) > time_of(syn)]
+    if asked[0] in between or len(between) < len(OPENING) - 1:
+        raise CannotTell("TCP_INFO was not asked before, during and after the handshake")
+    told = tuple(_state(one) for one in asked)
     events = _state_changes(run, connect)
-    if events:
-        path = (str(events[0].detail.get("old")), *(str(e.detail.get("new")) for e in events))
-        seen = f"{SET_STATE} of {local_of(connect)}: {' → '.join(path)} (k{events[0].id} …)"
-        return found(path[: len(OPENING)] == OPENING, seen, connect, syn, events)
-    before, after = _asked_state(connect, "before"), _asked_state(connect, "after")
-    if not before or not after:
-        raise CannotTell("neither the kernel's events nor TCP_INFO told the states of this run")
-    # Between the two the kernel was not asked; that its SYN was out and unanswered is SYN-SENT.
-    seen = f"TCP_INFO: {before} before {named(connect)}, {after} after it; {named(syn)} between"
-    return found((before, after) == (OPENING[0], OPENING[-1]), seen, connect, syn)
+    path = [str(events[0].detail.get("old"))] if events else []
+    path += [str(event.detail.get("new")) for event in events]
+    seen = f"TCP_INFO: {', '.join(told)} ({ids(asked)}; {named(syn)} after the first)"
+    if path:
+        seen += f"; {SET_STATE}: {' → '.join(path)} (k{events[0].id} …)"
+    holds = told == OPENING and tuple(path) == OPENING[: len(path)]
+    return found(holds, seen, asked, connect, syn, events)
+
+
+def _state(asked: ExplainedCall) -> str:
+    """The state in the first byte of struct tcp_info, journaled as ``0x07…``."""
+    value = str(asked.call.args.get("value"))
+    number = int(value[2:4], 16) if value.startswith("0x") else 0
+    return STATES[number - 1] if 0 < number <= len(STATES) else value
 
 
 def _state_changes(run: Run, connect: ExplainedCall) -> list[KernelEvent]:
-    """The kernel's account of a connecting socket, until connect() returned."""
-    local, peer = local_of(connect), peer_of(connect)
+    """The kernel's account of a connecting socket, from connect() to its end as a client."""
+    local, peer = connect.call.local, run.target(connect)
+    if not isinstance(local, Endpoint):
+        return []
     changes = [e for e in run.analysis.trace.kernel if e.event == SET_STATE]
     own = [e for e in changes if e.dst == peer and e.src is not None and e.src.port == local.port]
     sockets = {e.detail.get("socket") for e in own}
     return [
         e
         for e in changes
-        if e.detail.get("socket") in sockets
-        and connect.call.entered_ns <= e.time_ns <= returned_ns(connect)
-    ]
-
-
-def _asked_state(one: ExplainedCall, when: str) -> str:
-    asked = one.call.asked.get(when)
-    state = asked.get("state") if isinstance(asked, dict) else None
-    return state if isinstance(state, str) else ""
+        if e.detail.get("socket") in sockets and e.time_ns >= connect.call.entered_ns
+    ][: len(OPENING) - 1]
 
 
 def socket_is_of_no_use_after_failure(run: Run) -> Finding:

@@ -135,7 +135,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "4.3",
         "connect() moves the socket from CLOSED to SYN-SENT and, on success, to ESTABLISHED.",
         "from the CLOSED state",
-        ("connect-established", connect.connect_moves_through_the_states),
+        ("connect-states", connect.connect_moves_through_the_states),
     ),
     _statement(
         11,
