@@ -136,18 +136,19 @@ class Relay:
         self._control.close()
 
     def _order(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        try:
+        with suppress(OSError):  # it has ended, and does not answer
             self._control.send(json.dumps(order).encode())
-        except OSError as failure:
-            raise ScenarioFailed(f"the relay of {' - '.join(self.ends)} has ended") from failure
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
+        whose = f"the relay of {' - '.join(self.ends)}"
         if not select.select([self._control], [], [], _PATIENCE_S)[0]:
-            raise ScenarioFailed(f"the relay of {' - '.join(self.ends)} does not answer")
-        text = self._control.recv(_MESSAGE)
+            raise ScenarioFailed(f"{whose} does not answer")
+        text = b""
+        with suppress(ConnectionError):
+            text = self._control.recv(_MESSAGE)
         if not text:
-            raise ScenarioFailed(f"the relay of {' - '.join(self.ends)} has ended")
+            raise ScenarioFailed(f"{whose} has ended")
         answer: dict[str, Any] = json.loads(text)
         if "error" in answer:
             raise getattr(observatory.errors, answer["error"])(answer["text"])

@@ -21,6 +21,7 @@ from observatory.model import Frame, Segment
 ETHERNET = 1
 _ETHERTYPE_ARP, _ETHERTYPE_IPV6 = b"\x08\x06", b"\x86\xdd"
 _NEXT_HEADER, _ICMP_TYPE = 14 + 6, 14 + 40  # where they are in an Ethernet frame
+_DESTINATION, _ALL_ON_THE_LINK = 14 + 24, b"\xff\x02"
 _ICMPV6, _TYPES = 58, range(133, 138)  # RFC 4861
 
 
@@ -122,10 +123,12 @@ def read(raw: bytes, side: int) -> Packet:
 
 
 def _asks_neighbours(raw: bytes) -> bool:
-    """ARP, or neighbour discovery, which never has extension headers (RFC 6980 2)."""
+    """ARP, neighbour discovery (which never has extension headers, RFC 6980 2), and what else
+    goes to all on an IPv6 link (ff02::/16, RFC 4291 2.7), as multicast listener reports."""
     ethertype = raw[12:14]
-    if ethertype == _ETHERTYPE_IPV6:
-        return len(raw) > _ICMP_TYPE and raw[_NEXT_HEADER] == _ICMPV6 and raw[_ICMP_TYPE] in _TYPES
+    if ethertype == _ETHERTYPE_IPV6 and len(raw) > _ICMP_TYPE:
+        discovery = raw[_NEXT_HEADER] == _ICMPV6 and raw[_ICMP_TYPE] in _TYPES
+        return discovery or raw[_DESTINATION:].startswith(_ALL_ON_THE_LINK)
     return ethertype == _ETHERTYPE_ARP
 
 

@@ -1,5 +1,8 @@
 """What the relay decides, as tables: no socket, no clock."""
 
+import socket
+import struct
+
 import pytest
 
 from observatory.lab.faults import Delay, Duplicate, Lose, Reorder
@@ -195,9 +198,6 @@ ETHERNET = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02"
 
 
 def test_frames_are_read():
-    import socket
-    import struct
-
     arp = ETHERNET + b"\x08\x06" + bytes(28)
     discovery = (
         ETHERNET
@@ -209,10 +209,12 @@ def test_frames_are_read():
         + bytes(20)
     )
     echo = discovery[:54] + bytes([128]) + discovery[55:]
+    to_all = echo[:38] + socket.inet_pton(socket.AF_INET6, "ff02::16") + echo[54:]
 
     assert read(arp, 1) == Packet(1, None, neighbourly=True)
     assert read(discovery, 0).neighbourly
     assert not read(echo, 0).neighbourly
+    assert read(to_all, 0).neighbourly
     assert read(b"", 0) == Packet(0, None)
 
 
