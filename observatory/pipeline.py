@@ -64,6 +64,7 @@ class Checked:
 
 def preload() -> None:
     """Import what every run needs, for a process that will fork one for each."""
+    import pyroute2  # noqa: F401
     import scapy.sendrecv  # noqa: F401
 
     import observatory.analysis

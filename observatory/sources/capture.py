@@ -143,16 +143,21 @@ class Capture:
             self._source.halt()
             self._queued, self._missed = self._source.counted()
 
+    def drain(self) -> None:
+        """Having been halted: wait for what was captured, and ask the sniffer to end."""
+        deadline = time.monotonic() + DRAIN_LIMIT
+        while self._taken < self._queued and self.failure is None and time.monotonic() < deadline:
+            time.sleep(TICK / 5)
+        if self._sniffer.running:
+            self._sniffer.stop(join=False)
+
     def finish(self) -> None:
         """Read what the kernel has captured, and end; without waiting for more."""
         if self._dropped is not None or self._source is None:
             return
         self.halt()
-        deadline = time.monotonic() + DRAIN_LIMIT
-        while self._taken < self._queued and self.failure is None and time.monotonic() < deadline:
-            time.sleep(TICK / 5)
-        if self._sniffer.running:
-            self._sniffer.stop()
+        self.drain()
+        self._sniffer.thread.join()
         self._dropped = self._missed + max(0, self._queued - self._taken)
         self._capture_socket.close()
 

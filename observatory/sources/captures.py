@@ -92,6 +92,8 @@ class Captures:
         for capture in self._captures:
             capture.halt()
         for capture in self._captures:
+            capture.drain()
+        for capture in self._captures:
             capture.finish()
 
     def __enter__(self) -> Captures:
