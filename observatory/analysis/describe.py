@@ -52,6 +52,7 @@ def _connection(
         steps(conversation),
         same_endpoint=conversation.is_self_connected,
         listening=conversation.listener is not None or not joined.descriptors.sockets,
+        accepted=conversation.id in joined.matching.accepted_by,
     )
     client_states = _ended_without_a_segment(joined, client, paths.client)
     server_states = _ended_without_a_segment(joined, server, paths.server)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from observatory.analysis.evidence_words import Says, moved, reports, resets_for
-from observatory.analysis.witness import (
+from observatory.analysis.witness_events import (
     RECEIVE_RESET,
     RETRANSMIT,
     RETRANSMIT_SYNACK,
@@ -142,7 +142,6 @@ RESET_ROWS = (
         "the listener was open; nobody had accepted",
         "RST without ACK, to the ACK that would have completed the handshake",
         "INVALID_SYN",
-        "NOT_SPECIFIED",
         reference="Linux tcp_check_req (embryonic_reset)",
     ),
     _reset(

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from observatory.analysis.witness import (
-    DROP,
-    ERROR_REPORT,
-    RECEIVE_RESET,
-    RETRANSMIT,
-    RETRANSMIT_SYNACK,
-    SEND_RESET,
-)
-from observatory.analysis.witness_lives import SET_STATE
+from observatory.analysis.witness_events import ERROR_REPORT, SEND_RESET, SET_STATE
 from observatory.model import KernelEvent
 
 UNTOLD = frozenset({"", "0", "NOT_SPECIFIED"})
@@ -83,28 +75,3 @@ def resets_for(*reasons: str, other: bool = False) -> Says:
 def reports(*, errno: bool) -> Says:
     """The socket was given the error that the call returned, or another one."""
     return Says(ERROR_REPORT, errno=errno)
-
-
-def in_words(event: KernelEvent) -> str:
-    """An event as a report quotes it: ``RST sent, reason NO_SOCKET``."""
-    said = {name: str(value) for name, value in event.detail.items()}
-    phrase = _PHRASES.get(event.event)
-    return phrase.format_map(_Known(said)) if phrase else event.event.partition(":")[2]
-
-
-_PHRASES: Mapping[str, str] = {
-    SET_STATE: "{old} → {new}",
-    SEND_RESET: "RST sent, reason {reason}",
-    RECEIVE_RESET: "RST received",
-    RETRANSMIT: "sent again in {state}",
-    RETRANSMIT_SYNACK: "SYN-ACK sent again",
-    ERROR_REPORT: "error {error} reported",
-    DROP: "packet dropped, reason {reason}",
-}
-
-
-class _Known(dict[str, str]):
-    """What a phrase needs and the event does not tell is ``?``."""
-
-    def __missing__(self, key: str) -> str:
-        return "?"

@@ -85,6 +85,7 @@ class _Side:
     """One endpoint during the replay. ``path[:proven]`` is what later segments cannot undo."""
 
     __slots__ = (
+        "accepted",
         "ack",
         "active",
         "awaits_new_ack",
@@ -113,6 +114,7 @@ class _Side:
         self.fin_came = False  # the peer's FIN came to it
         self.sent = False  # has sent anything
         self.active = False  # opened with a SYN of its own
+        self.accepted = False  # accept() returned it, so its handshake was completed
         self.peer_fin_received = False
         self.fin_before_ack = False  # its FIN left before its ACK of the peer's FIN
         self.ignored_ack = False  # sent its SYN-ACK again after the ACK of it
@@ -157,16 +159,19 @@ def state_paths(
     *,
     same_endpoint: bool = False,
     listening: bool = True,
+    accepted: bool = False,
 ) -> StatePaths:
     """The states that both endpoints of one connection went through.
 
     ``steps`` are the TCP segments of one incarnation of a four-tuple in time order.
     ``same_endpoint`` is a socket that connected to itself; ``listening`` says whether a SYN that
-    is never answered may be taken to have met a listener. Linear; a data or ACK segment in an
-    open connection costs a fraction of a microsecond.
+    is never answered may be taken to have met a listener, and ``accepted`` that accept() returned
+    the server's end: it was established, whatever it answered later. Linear; a data or ACK segment
+    in an open connection costs a fraction of a microsecond.
     """
     client = _Side()
     server = client if same_endpoint else _Side()
+    server.accepted = accepted and not same_endpoint
     began = midstream = quiet = False
     for from_client, segment, left, came in steps:
         flags = segment.flags
@@ -334,7 +339,8 @@ def _reset(side: _Side, peer: _Side, segment: Segment) -> None:
     elif answers and not side.sent and side.path == [ESTABLISHED]:
         side.path[:] = [CLOSED]  # never knew this connection
     else:
-        if answers and side.state == ESTABLISHED and side.assumes(RECEIVED_ACK_OF_SYN):
+        refuses = side.state == ESTABLISHED and side.assumes(RECEIVED_ACK_OF_SYN)
+        if answers and refuses and not side.accepted:
             side.take_back(side.proven)  # the ACK it answers is the one it refuses
         side.on(SENT_RST)
 

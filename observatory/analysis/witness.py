@@ -14,8 +14,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from observatory.analysis.wire import Half, Kind, Sighting, Wire
-from observatory.analysis.witness_lives import (
+from observatory.analysis.witness_events import (
+    DROP,
+    QUEUED,
+    RETRANSMIT,
+    RETRANSMIT_SYNACK,
+    SEND_RESET,
     SET_STATE,
+    in_words,
+)
+from observatory.analysis.witness_lives import (
     Incarnations,
     KernelLife,
     endpoint,
@@ -24,15 +32,6 @@ from observatory.analysis.witness_lives import (
     match_lives,
 )
 from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process, Trace
-
-SEND_RESET = "tcp:tcp_send_reset"
-RECEIVE_RESET = "tcp:tcp_receive_reset"
-RETRANSMIT = "tcp:tcp_retransmit_skb"
-RETRANSMIT_SYNACK = "tcp:tcp_retransmit_synack"
-ERROR_REPORT = "sock:inet_sk_error_report"
-DESTROY = "tcp:tcp_destroy_sock"
-DROP = "skb:kfree_skb"
-QUEUED = "net:net_dev_queue"
 
 Direction = tuple[Endpoint | int, Endpoint | None]
 
@@ -139,11 +138,12 @@ def _placed(
     if half is None and sighting is not None:
         half = sighting.other if event.event == DROP else sighting.half
     during = found.during.get(event.id)
+    said = in_words(event)
     if half is None:
-        return PlacedEvent(event.id, None, "", number, during.id if during else None)
+        return PlacedEvent(event.id, said, None, "", number, during.id if during else None)
     conversation = wire.conversations[half.conversation - 1]
     end = "client" if half is conversation.client else "server"
-    return PlacedEvent(event.id, conversation.id, end, number, during.id if during else None)
+    return PlacedEvent(event.id, said, conversation.id, end, number, during.id if during else None)
 
 
 # --- Threads -----------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from observatory.analysis.callsets import TAKING_APART
 from observatory.analysis.completions import Joined
 from observatory.analysis.evidence import ASKED_BY_RULE, REFINED, ROW, Absence, Asked, Row
-from observatory.analysis.evidence_words import Says, in_words
+from observatory.analysis.evidence_words import Says
 from observatory.analysis.machine import CLOSED, LISTEN
 from observatory.analysis.wire import Half, Kind, Sighting
-from observatory.analysis.witness import RETRANSMIT, Witnessed
+from observatory.analysis.witness import Witnessed
+from observatory.analysis.witness_events import RETRANSMIT, in_words
 from observatory.analysis.witness_lives import SLACK_NS, KernelLife, state_before
 from observatory.analysis.witness_states import with_states
 from observatory.model import (
@@ -169,7 +170,8 @@ class Judge:
     ) -> Iterator[Testimony]:
         """Of the call itself, and of the RSTs that its explanation rests on."""
         asked = ASKED_BY_RULE.get(one.explanation.rule)
-        if asked is not None:
+        ours = self.joined.life(one.call)
+        if asked is not None and (ours is None or ours.is_tcp):
             life, events = self._events_of(one, asked)
             yield self._weigh(ROW[asked.row], events, Claim(one.call), life)
         for number in one.explanation.evidence.segments:

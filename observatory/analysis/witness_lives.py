@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 
 from observatory.analysis.machine import CLOSED, ESTABLISHED, LISTEN, SYN_SENT
 from observatory.analysis.wire import Conversation, Half
+from observatory.analysis.witness_events import SET_STATE
 from observatory.model import Endpoint, KernelEvent
-
-SET_STATE = "sock:inet_sock_set_state"
 
 # One clock stamps packets and events, but not in one step with what they tell of.
 SLACK_NS = 50_000

@@ -27,7 +27,8 @@ from observatory.analysis.machine import (
 )
 from observatory.analysis.wire import Half, Wire
 from observatory.analysis.witness import Witnessed
-from observatory.analysis.witness_lives import SET_STATE, KernelLife
+from observatory.analysis.witness_events import SET_STATE
+from observatory.analysis.witness_lives import KernelLife
 from observatory.model import Connection, Difference
 
 Path = tuple[str, ...]
@@ -51,7 +52,6 @@ def _listener_began(ours: Path, kernels: Path) -> Path | None:
 
 # What a passive end went through of which no socket was made.
 _REQUESTS: Final = (
-    (CLOSED,),
     (CLOSED, LISTEN),
     (CLOSED, LISTEN, SYN_RECEIVED),
     (CLOSED, LISTEN, SYN_RECEIVED, LISTEN),

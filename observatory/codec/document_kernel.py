@@ -40,8 +40,8 @@ class DifferenceEntry:
 @dataclass(slots=True)
 class KernelEntry:
     """Something the kernel itself said it did. pid is the thread that was running, during the call
-    that it was in: that does not make it the cause. connection, end (client, server, or empty) and
-    segment are what the event speaks of, where known."""
+    that it was in: that does not make it the cause. said is the event in a phrase. connection, end
+    (client, server, or empty) and segment are what the event speaks of, where known."""
 
     id: int
     time_ns: int
@@ -50,6 +50,7 @@ class KernelEntry:
     src: str | None
     dst: str | None
     detail: dict[str, Any]
+    said: str
     connection: int | None
     end: str
     segment: int | None
@@ -69,6 +70,7 @@ def kernel_entries(analysis: Analysis) -> Iterator[KernelEntry]:
             src=address(event.src),
             dst=address(event.dst),
             detail=mapping(event.detail),
+            said=placed.said,
             connection=placed.connection,
             end=placed.end,
             segment=placed.segment,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from observatory.model import Analysis, Coverage
+from observatory.reports.counters import counters
 from observatory.reports.drawing import draw
-from observatory.reports.labels import process_names
+from observatory.reports.kernel import kernel_section
 from observatory.reports.ladder import ladder
 from observatory.reports.selection import selected
 from observatory.reports.style import Look
@@ -44,7 +45,8 @@ def render(
     sections = [
         heading(analysis, look),
         *told,
-        kernel_evidence(analysis, look),
+        kernel_section(analysis, look, full),
+        counters(analysis.trace, look),
         notes,
         coverage(analysis.coverage, look),
     ]
@@ -69,21 +71,6 @@ def heading(analysis: Analysis, look: Look) -> list[str]:
         *(look.paint(line, "title") for line in look.paragraph(title)),
         *(look.paint(line, "dim") for line in look.flow(part for part in how if part)),
     ]
-
-
-def kernel_evidence(analysis: Analysis, look: Look) -> list[str]:
-    """The kernel's events that an explanation rests on."""
-    cited = {n for call in analysis.calls for n in call.explanation.evidence.kernel}
-    names = process_names(analysis)
-    lines = []
-    for event in analysis.trace.kernel:
-        if event.id in cited:
-            detail = " ".join(f"{name}={value}" for name, value in event.detail.items())
-            ends = f" {event.src} → {event.dst}" if event.src and event.dst else ""
-            who = names.get(event.pid, f"pid[{event.pid}]")
-            text = f"k{event.id} {event.event} in {who}{ends} {detail}"
-            lines += look.paragraph(text, "  ", "     ")
-    return [look.paint("Kernel", "title"), *lines] if lines else []
 
 
 def remarks(analysis: Analysis, look: Look) -> list[str]:
@@ -118,6 +105,11 @@ def _coverage_parts(figures: Coverage) -> Iterator[str]:
     if figures.uncertain:
         yield f"{figures.uncertain:,} uncertain"
     yield f"{_count(figures.dropped, 'packet')} lost"
+    if figures.agreed or figures.contradicted or figures.silent:
+        yield (
+            f"kernel: {figures.agreed:,} agreed, {figures.contradicted:,} contradicted, "
+            f"{figures.silent:,} silent"
+        )
 
 
 def _complete(figures: Coverage) -> bool:
@@ -125,6 +117,7 @@ def _complete(figures: Coverage) -> bool:
         figures.segments == figures.segments_attributed
         and figures.calls == figures.calls_explained
         and not figures.dropped
+        and not figures.contradicted
     )
 
 

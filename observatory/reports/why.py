@@ -14,6 +14,7 @@ from observatory.model import (
     Evidence,
     ExplainedCall,
 )
+from observatory.reports.kernel import testimony_text
 from observatory.reports.labels import (
     addresses,
     calls_text,
@@ -140,6 +141,9 @@ def _paragraph(reason: Reason, look: Look, like: int | None = None) -> Iterator[
     else:
         likely = explanation.confidence is Confidence.LIKELY
         yield from look.paragraph(f"Likely: {words}" if likely else words, "     ")
+    heard = testimony_text(call.kernel for call in reason.calls)
+    for line in look.paragraph(heard, "     ") if heard else ():
+        yield look.paint(line, "alarm" if heard.startswith("!!") else "")
     for line in look.paragraph(about, "     "):
         yield look.paint(line, "dim")
 
