@@ -12,7 +12,12 @@ from observatory.pipeline import analyze, load
 from tests.reports import samples
 
 CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
-RUNS = ("connect-refused", "fork-concurrent-server", "connect-timeout-full-backlog")
+RUNS = (
+    "connect-refused",
+    "fork-concurrent-server",
+    "connect-timeout-full-backlog",
+    "connect-over-router",
+)
 
 
 def run(name: str):
@@ -56,7 +61,8 @@ def expected_light(document, key):
     if kind == "call":
         call = next(one for one in document["calls"] if one["id"] == int(number))
         segments = {*call["sent"], *call["retransmitted"], *call["completed_by"]}
-        kernel = call["explanation"]["evidence"]["kernel"]
+        testimony = (call["kernel"] or {}).get("events", [])
+        kernel = {*call["explanation"]["evidence"]["kernel"], *testimony}
         return {key, *(f"segment-{n}" for n in segments), *(f"kernel-{n}" for n in kernel)}
     segment = next(one for one in document["segments"] if one["id"] == int(number))
     calls = {*segment["carries"], *segment["completes"], segment["cause"]["call"]} - {None}
@@ -67,7 +73,14 @@ def expected_light(document, key):
         if one["cause"]["segment"] == int(number)
         or (one["icmp"] and one["icmp"]["quotes"] == int(number))
     }
-    return {key, *(f"call-{n}" for n in calls), *(f"segment-{n}" for n in segments)}
+    kernel = {one["id"] for one in document["kernel"] if one["segment"] == int(number)}
+    kernel |= set((segment["kernel"] or {}).get("events", []))
+    return {
+        key,
+        *(f"call-{n}" for n in calls),
+        *(f"segment-{n}" for n in segments),
+        *(f"kernel-{n}" for n in kernel),
+    }
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -5,32 +5,39 @@ All of it is what the other reports draw too, so that no conclusion is drawn twi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Any
 
 from observatory.codec.printable import printable
-from observatory.model import Analysis, KernelEvent
+from observatory.model import Analysis, KernelEvent, PlacedEvent
 from observatory.reports.drawing import call_words, end_words
 from observatory.reports.ladder import PAUSE_NS, CallRow, Ladder, Row, SegmentRow, ladder
 from observatory.reports.selection import selected
 from observatory.reports.why import reasons
 
 JsonRow = list[Any]
+End = tuple[int | None, str]  # a connection, and client or server
+
+DROPPED = "skb:kfree_skb"
 
 
 def drawing(analysis: Analysis, arcs: Iterable[tuple[str, str, str]] = ()) -> dict[str, Any]:
     """The ladder as JSON values. Times are ns since ``start_ns`` (text: no JSON number of a
     browser holds it). Rows are ``[kind, time, id, lane, …]``: of calls (whole, entered,
-    returned) with their words, of segments with source and target lane, of kernel events, and
-    of processes that were ended, with words.
+    returned) with their words, of segments with source and target lane (and whether they begin or
+    end half-way, how long they took, where they were seen between), of kernel events, and of
+    processes that were ended, with words.
     """
     shown, _ = selected(analysis)
     kept = {entry.call.id for entry in shown.calls}
     drawn = ladder(analysis)
     start_ns = _start(analysis, drawn)
-    rows = [_row(row, start_ns) for row in drawn.rows]
+    hosts = [interface.host for interface in analysis.trace.interfaces]
+    rows = [_row(row, start_ns, drawn, hosts) for row in drawn.rows]
     lanes = drawn.lanes
+    topology = analysis.trace.run.topology
+    routers = {node.name for node in topology.nodes if node.router} if topology else set()
     return {
         "start_ns": str(start_ns),
         "pause_ns": PAUSE_NS,
@@ -38,6 +45,8 @@ def drawing(analysis: Analysis, arcs: Iterable[tuple[str, str, str]] = ()) -> di
             {
                 "label": printable(lane.label),
                 "pid": lane.key if isinstance(lane.key, int) else None,
+                "host": printable(lane.host),
+                "router": lane.key in routers,
                 "born": None if lane.born_ns is None else lane.born_ns - start_ns,
                 "ended": None if lane.ended_ns is None else lane.ended_ns - start_ns,
             }
@@ -61,22 +70,62 @@ def _start(analysis: Analysis, drawn: Ladder) -> int:
     return min(times, default=analysis.trace.run.started_ns or 0)
 
 
-def _row(row: Row, start_ns: int) -> JsonRow:
+def _row(row: Row, start_ns: int, drawn: Ladder, hosts: Sequence[str]) -> JsonRow:
     at = row.time_ns - start_ns
     if isinstance(row, SegmentRow):
-        return ["segment", at, row.segment.segment.id, row.source, row.target]
+        ends = [row.source, row.target, row.from_half, row.to_half]
+        hops = _hops(row, drawn, hosts)
+        return ["segment", at, row.segment.segment.id, *ends, row.took_ns, hops]
     if isinstance(row, CallRow):
         return [row.moment.value, at, row.call.call.id, row.lane, call_words(row)[0]]
     return ["end", at, row.process.pid, row.lane, end_words(row.process)]
 
 
+def _hops(row: SegmentRow, drawn: Ladder, hosts: Sequence[str]) -> list[list[int]]:
+    """The routers' lanes that saw a segment on its way: the lane, and after how many ns."""
+    segment = row.segment.segment
+    seen: dict[int, int] = {}
+    for sighting in segment.sightings:
+        lane = drawn.lanes.position.get(hosts[sighting.interface])
+        if lane is not None and lane not in (row.source, row.target):
+            seen.setdefault(lane, sighting.time_ns - segment.time_ns)
+    return [[lane, after] for lane, after in seen.items()]
+
+
 def _kernel(analysis: Analysis, drawn: Ladder, start_ns: int) -> Iterator[JsonRow]:
-    """The kernel's events, each in the lane of who ran at the time, or whose endpoint it names;
-    None where neither is shown."""
+    """The kernel's events, each in its lane."""
+    ends = _ends(analysis, drawn)
+    placed = {one.event: one for one in analysis.kernel}
     for event in analysis.trace.kernel:
-        yield ["kernel", event.time_ns - start_ns, event.id, _lane(event, drawn)]
+        speaks_of = placed.get(event.id, PlacedEvent(event.id))
+        yield ["kernel", event.time_ns - start_ns, event.id, _lane(event, speaks_of, drawn, ends)]
 
 
-def _lane(event: KernelEvent, drawn: Ladder) -> int | None:
-    keys = (event.pid, str(event.src))
-    return next((drawn.lanes.position[key] for key in keys if key in drawn.lanes.position), None)
+def _lane(
+    event: KernelEvent, placed: PlacedEvent, drawn: Ladder, ends: Mapping[End, int]
+) -> int | None:
+    """The lane of the host that an event names, of where the packet was that it dropped, of the
+    end of a connection that it speaks of, or of who ran at the time; None where none is shown."""
+    lanes = drawn.lanes
+    node = event.detail.get("node")
+    hosts = (index for index, lane in enumerate(lanes.lanes) if node in (lane.key, lane.host))
+    if node and (found := next(hosts, None)) is not None:
+        return found
+    if event.event == DROPPED and placed.segment in lanes.ends:
+        return lanes.ends[placed.segment][1]
+    if (placed.connection, placed.end) in ends:
+        return ends[placed.connection, placed.end]
+    return lanes.position.get(event.pid)
+
+
+def _ends(analysis: Analysis, drawn: Ladder) -> dict[End, int]:
+    """The lane of each end of each connection: where most lately one of its segments ended."""
+    clients = {connection.id: connection.client for connection in analysis.connections}
+    lanes: dict[End, int] = {}
+    for attributed in analysis.segments:
+        if attributed.connection in clients and attributed.segment.icmp is None:
+            source, target = drawn.lanes.ends[attributed.segment.id]
+            out = attributed.segment.src == clients[attributed.connection]
+            lanes[attributed.connection, "client"] = source if out else target
+            lanes[attributed.connection, "server"] = target if out else source
+    return lanes

@@ -1,13 +1,14 @@
 // The ladder: what of it is in view is in the document, and nothing else.
 
 import { placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./layout.js";
-import { eventName } from "./model.js";
+import { eventWords } from "./model.js";
 import { follow } from "./selection.js";
 import * as shapes from "./shapes.js";
 import { clear, duration, el, moment, say, svg, visible } from "./text.js";
 
 const DRAWN_WHOLE = 2600; // px; what is higher scrolls within its own frame
 const BEYOND = 500; // px drawn above and below of what is in view
+const SLOW = 2e6; // ns; what was under way longer took it on the path
 const PRINTED_ROWS = 1500;
 
 export class Ladder {
@@ -88,9 +89,9 @@ export class Ladder {
         const room = Math.max(110, Math.min(this.lanes.between || 300, 300) - 10);
         const head = el(
           "span",
-          { class: `lane-head${lane.pid === null ? " endpoint" : ""}`, title: visible(lane.label) },
+          { class: `lane-head${lane.pid === null && !lane.router ? " endpoint" : ""}`, title: visible(lane.label) },
           el("b", {}, visible(name)),
-          pid ? el("small", {}, `pid ${pid}`) : el("small", {}, say(lane.node ? "router" : "no-process")),
+          el("small", {}, pid ? `pid ${pid}` : lane.router ? (name === say("router") ? "" : say("router")) : say("no-process"), lane.host && !lane.router ? ` · ${say("on-host", { host: lane.host })}` : ""),
         );
         const x = this.lanes.xs[index];
         head.style.maxWidth = `${room}px`;
@@ -159,7 +160,7 @@ export class Ladder {
       const born = lane.born === null ? 0 : this.places.yOf(lane.born);
       const ended = lane.ended === null ? end : this.places.yOf(lane.ended) + 10;
       if (born > end) return [];
-      return shapes.lane(this.lanes.xs[index], Math.max(born, start), Math.max(Math.min(ended, end), start), end);
+      return shapes.lane(this.lanes.xs[index], lane.router, Math.max(born, start), Math.max(Math.min(ended, end), start), end);
     });
   }
 
@@ -183,7 +184,7 @@ export class Ladder {
   }
 
   drawHit([kind, , id], y) {
-    const hit = svg("rect", { class: "hit", x: 0, y: y - ROW / 2, width: this.lanes.width, height: ROW });
+    const hit = svg("rect", { class: "hit", x: 0, y: y - (kind === "kernel" ? 10 : ROW / 2), width: this.lanes.width, height: kind === "kernel" ? 20 : ROW });
     const key = keyOf(kind, id);
     if (key) hit.dataset.key = key;
     return hit;
@@ -221,11 +222,14 @@ export class Ladder {
     return styles.join(" ");
   }
 
-  drawSegment([, , id, source, target], y, roomy) {
+  drawSegment([, time, id, source, target, from, to, took, hops], y, roomy) {
     const segment = this.model.get(`segment-${id}`);
     const [x1, x2] = [this.lanes.xs[source], this.lanes.xs[target]];
     const fit = roomy ? Math.floor((Math.abs(x2 - x1) - 24) / this.cell) : 0;
-    return shapes.arrow(x1, x2, y, { lost: this.model.lost.has(id), fit }, segment);
+    const slow = took >= SLOW;
+    const fall = this.options.scale && took ? this.places.yOf(time + took) - y : slow ? 7 : 0;
+    const how = { lost: this.model.lost.has(id), fit, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
+    return shapes.arrow(x1, x2, y, how, segment);
   }
 
   // A call's words stand on the side of its bar where they fit.
@@ -248,10 +252,8 @@ export class Ladder {
 
   drawEvent([, , id, lane], y, roomy) {
     const event = this.model.get(`kernel-${id}`);
-    const { detail } = event;
-    const what = detail.old && detail.new ? `${detail.old} → ${detail.new}` : (detail.reason ?? detail.error ?? "");
     const x = lane === null ? this.lanes.xs[0] : this.lanes.xs[lane];
-    const label = roomy ? this.beside(lane ?? 0, y, `k${id}`, `${eventName(event)} ${what}`.trim(), null) : [];
+    const label = roomy ? this.beside(lane ?? 0, y, `k${id}`, eventWords(event), null) : [];
     return [shapes.mark(x, y), ...label];
   }
 

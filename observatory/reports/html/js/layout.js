@@ -1,6 +1,7 @@
 // Where the ladder's lanes, rows and bars are, in px. No drawing.
 
 export const ROW = 27;
+const MARK_ROW = 20; // a kernel event's
 const GAP = 40; // what a pause takes
 const TOP = 12;
 const EDGE = 22;
@@ -63,14 +64,16 @@ function evenly(rows, pause) {
   const ys = [];
   const gaps = [];
   let y = TOP + ROW / 2;
-  rows.forEach(([, time], index) => {
+  rows.forEach(([kind, time], index) => {
     const idle = index === 0 ? 0 : time - rows[index - 1][1];
     if (idle >= pause) {
       gaps.push({ y: y - ROW / 2 + GAP / 2, ns: idle });
       y += GAP;
     }
+    const height = kind === "kernel" ? MARK_ROW : ROW;
+    y += (height - ROW) / 2;
     ys.push(y);
-    y += ROW;
+    y += (height + ROW) / 2;
   });
   return new Places(rows, ys, gaps, y + TOP);
 }

@@ -54,7 +54,8 @@ class Page {
   filter(wanted) {
     this.wanted = wanted;
     const filter = new Filter(this.model, wanted);
-    const rows = this.model.drawing.rows.filter((row) => filter.row(row));
+    const events = byId("events").checked;
+    const rows = this.model.drawing.rows.filter((row) => filter.row(row) && (events || row[0] !== "kernel"));
     this.order = [...new Set(rows.map(([kind, , id]) => keyOf(kind, id)).filter(Boolean))];
     this.ladder.show(rows);
     for (const { name, table } of this.tables) {
@@ -119,6 +120,9 @@ class Page {
     };
     scale.addEventListener("change", update);
     zoom.addEventListener("input", update);
+    const events = byId("events");
+    events.closest("label").hidden = this.model.document.kernel.length === 0;
+    events.addEventListener("change", () => this.filter(this.wanted));
     byId("plot-scale").addEventListener("change", (event) => this.sequence.set({ scale: event.target.checked }));
     const theme = byId("theme");
     theme.addEventListener("click", () => {

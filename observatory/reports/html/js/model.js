@@ -27,11 +27,13 @@ export class Model {
     for (const event of document.kernel) this.things.set(`kernel-${event.id}`, event);
     this.answers = new Map(); // a segment's id to the segments that name it as their cause
     this.quotes = new Map();
+    this.spoken = new Map(); // a segment's id to the kernel events that speak of it
     this.cited = new Map(); // a kernel event's id to the calls whose explanation rests on it
     for (const segment of document.segments) {
       push(this.answers, segment.cause.segment, segment.id);
       push(this.quotes, segment.icmp?.quotes ?? null, segment.id);
     }
+    for (const event of document.kernel) push(this.spoken, event.segment ?? null, event.id);
     for (const call of document.calls) {
       for (const id of call.explanation.evidence.kernel) push(this.cited, id, call.id);
     }
@@ -63,7 +65,7 @@ export class Model {
     const thing = this.get(key);
     if (!thing) return [];
     if (this.kind(key) === "call") return ties("completed-by", "segment", thing.completed_by);
-    if (this.kind(key) === "kernel") return [];
+    if (this.kind(key) === "kernel") return this.existing(ties("during", "call", thing.during ? [thing.during] : []));
     const { cause } = thing;
     const calls = cause.call === null ? [] : [...new Set([cause.call, ...thing.carries])];
     const role = cause.kind === "call" ? "sent-by" : "goes-back-to";
@@ -83,7 +85,12 @@ export class Model {
         ...ties("sent-again", "segment", thing.retransmitted),
       ]);
     }
-    if (this.kind(key) === "kernel") return ties("rests-on-it", "call", this.cited.get(thing.id) ?? []);
+    if (this.kind(key) === "kernel") {
+      return this.existing([
+        ...ties("speaks-of", "segment", thing.segment ? [thing.segment] : []),
+        ...ties("rests-on-it", "call", this.cited.get(thing.id) ?? []),
+      ]);
+    }
     const answers = this.answers.get(thing.id) ?? [];
     return this.existing([
       ...answers.map((id) => ({ key: `segment-${id}`, role: effectRole(this.get(`segment-${id}`)) })),
@@ -99,9 +106,7 @@ export class Model {
   // All that lights up together with a thing: it, its causes, its effects, the kernel's word on it.
   related(key) {
     const keys = [key, ...this.causes(key).map((tie) => tie.key), ...this.effects(key).map((tie) => tie.key)];
-    if (this.kind(key) === "call") {
-      keys.push(...this.get(key).explanation.evidence.kernel.map((id) => `kernel-${id}`));
-    }
+    keys.push(...this.kernelOf(key).map((id) => `kernel-${id}`));
     return new Set(keys);
   }
 
@@ -112,6 +117,14 @@ export class Model {
     const connection = this.connections.get(segment.connection);
     const scale = connection?.window_scale?.[segment.src === connection.client ? "client" : "server"];
     return scale === undefined || scale === null ? null : segment.window * 2 ** scale;
+  }
+
+  // The kernel events that a thing's conclusion rests on, or that speak of it.
+  kernelOf(key) {
+    const thing = this.get(key);
+    if (this.kind(key) === "call") return [...new Set([...thing.explanation.evidence.kernel, ...(thing.kernel?.events ?? [])])];
+    if (this.kind(key) === "segment") return [...new Set([...(this.spoken.get(thing.id) ?? []), ...(thing.kernel?.events ?? [])])];
+    return [];
   }
 
   // --- Words ---
@@ -188,15 +201,24 @@ export function segmentTie(segment) {
   const from = {
     call: () => `← ${(segment.carries.length ? segment.carries : [cause.call]).map((id) => (id === null ? "call" : `c${id}`)).join(" ")}${doubt}`,
     reply: () => (cause.segment === null ? `reply${doubt}` : `re #${cause.segment}${doubt}`),
+    path: () => `path${doubt}${cause.segment === null ? "" : ` #${cause.segment}`}`,
     timer: () => `timer${doubt}${cause.segment === null ? "" : ` re #${cause.segment}`}`,
     unknown: () => "← ?",
   }[cause.kind];
-  const again = segment.retransmission && cause.segment !== null && cause.kind !== "unknown";
+  const again = segment.retransmission && cause.segment !== null && !["unknown", "path"].includes(cause.kind);
   const parts = [again ? `again #${cause.segment}${doubt}` : from()];
   if (segment.completes.length) parts.push(`⇒ ${segment.completes.map((id) => `c${id}`).join(" ")}`);
   return parts.join(" ");
 }
 
 export const eventName = (event) => event.event.slice(event.event.indexOf(":") + 1);
+
+// The event in a phrase.
+export function eventWords(event) {
+  const { detail } = event;
+  const what = detail.old && detail.new ? `${detail.old} → ${detail.new}` : (detail.reason ?? detail.error ?? "");
+  const said = event.said || `${eventName(event)} ${what}`.trim();
+  return detail.what ? `${said}: ${detail.what}` : said;
+}
 
 export const bytes = (count) => say(count === 1 ? "one-byte" : "bytes", { count: grouped(count) });

@@ -4,7 +4,7 @@ import { clear, el, grouped, say, visible } from "./text.js";
 
 export function showRun(frame, model) {
   const { run, processes, coverage } = model.document;
-  clear(frame, el("div", { class: "run-grid" }, [captured(run, model), coverageCard(coverage), topology(run), list("settings", Object.entries(run.settings)), counters(run), witness(run), processTable(processes)].filter(Boolean)), remarks(run));
+  clear(frame, el("div", { class: "run-grid" }, [captured(run, model), coverageCard(coverage), topology(run), list("settings", Object.entries(run.settings)), counters(run), witness(run), processTable(processes)].filter(Boolean)), differences(model), remarks(run));
 }
 
 export function showCoverage(frame, model) {
@@ -17,6 +17,7 @@ export function showCoverage(frame, model) {
     part("coverage-segments", { all: grouped(coverage.segments), some: grouped(coverage.segments_attributed) }),
     part("coverage-calls", { all: grouped(coverage.calls), some: grouped(coverage.calls_explained) }),
     coverage.uncertain ? part("coverage-uncertain", { count: grouped(coverage.uncertain) }) : null,
+    coverage.agreed || coverage.contradicted ? part("coverage-kernel", { agreed: grouped(coverage.agreed), contradicted: grouped(coverage.contradicted) }) : null,
     part("coverage-lost", { count: grouped(coverage.dropped) }),
   );
 }
@@ -43,7 +44,17 @@ function coverageCard(coverage) {
     [say("coverage-segments-name"), `${grouped(coverage.segments_attributed)} / ${grouped(coverage.segments)}`],
     [say("coverage-uncertain-name"), grouped(coverage.uncertain)],
     [say("coverage-lost-name"), grouped(coverage.dropped)],
+    ...["agreed", "contradicted", "silent"].filter((name) => coverage.agreed || coverage.contradicted || coverage.silent).map((name) => [say(`coverage-${name}`), grouped(coverage[name])]),
   ]);
+}
+
+// Where the kernel contradicts what was concluded.
+function differences(model) {
+  const found = model.document.differences ?? [];
+  if (!found.length) return null;
+  const keys = (one) => ["segment", "call", "kernel"].flatMap((kind) => one[kind === "kernel" ? kind : `${kind}s`].map((id) => `${kind}-${id}`));
+  const links = (one) => keys(one).flatMap((key) => [" ", el("a", { class: "chip", href: `#${key}` }, model.short(key))]);
+  return el("section", { class: "card differences" }, el("h3", {}, say("differences")), el("ul", {}, found.map((one) => el("li", {}, el("b", {}, visible(one.subject)), ": ", say("ours-and-kernels", { ours: one.ours, kernels: one.kernels }), links(one)))));
 }
 
 function list(name, rows) {

@@ -13,8 +13,8 @@ export function text(x, y, style, anchor, ...children) {
 
 export const span = (style, words) => svg("tspan", { class: style }, words);
 
-export function lane(x, from, until, gone) {
-  const shapes = [svg("line", { class: "lane", x1: x, x2: x, y1: from, y2: until })];
+export function lane(x, router, from, until, gone) {
+  const shapes = [svg("line", { class: router ? "lane router" : "lane", x1: x, x2: x, y1: from, y2: until })];
   if (gone > until) shapes.push(svg("line", { class: "lane gone", x1: x, x2: x, y1: until, y2: gone }));
   return shapes;
 }
@@ -24,18 +24,23 @@ export function gap(xs, y, words, labelX) {
   return svg("g", { class: "gap" }, breaks, text(labelX, y + 4, "gap-words", "middle", words));
 }
 
-// An arrow between two lanes at height y; `fit` says how many characters a label may have.
-export function arrow(x1, x2, y, { lost, fit }, segment) {
-  if (x1 === x2) return loop(x1, y, segment);
+// An arrow between two lanes at height y. `fit` says how many characters a label may have, `fall`
+// how much lower it arrives, `from` and `to` that it begins or ends half-way, on a link, `hops`
+// the x of the routers that saw it.
+export function arrow(x1, x2, y, { lost, fit, fall, from, to, hops, took }, segment) {
+  if (x1 === x2 && !to && !from) return loop(x1, y, segment);
   const way = x2 > x1 ? 1 : -1;
-  const start = x1 + CLEAR * way;
-  const end = lost ? x2 - 22 * way : x2 - CLEAR * way;
+  const start = from ? (x1 + x2) / 2 : x1 + CLEAR * way;
+  const end = to ? (x1 + x2) / 2 : lost ? x2 - 22 * way : x2 - CLEAR * way;
   const low = y + 7;
-  const shapes = [svg("path", { class: "line", d: `M${start + 4 * way} ${low}H${end - (lost ? 0 : HEAD - 1) * way}` })];
-  if (lost) shapes.push(svg("path", { class: "cross", d: `M${end - 5} ${low - 5}l10 10m0 -10l-10 10` }));
-  else shapes.push(svg("path", { class: "head", d: `M${end} ${low}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
-  shapes.push(origin(start, low, segment.cause.kind));
-  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, fit));
+  const at = (x) => low + (fall * (x - start)) / (end - start || 1);
+  const tip = end - (lost ? 0 : HEAD - 1) * way;
+  const shapes = [svg("path", { class: "line", d: `M${start + 4 * way} ${low}L${tip} ${at(tip)}` })];
+  if (lost) shapes.push(svg("path", { class: "cross", d: `M${end - 5} ${at(end) - 5}l10 10m0 -10l-10 10` }));
+  else shapes.push(svg("path", { class: "head", d: `M${end} ${at(end)}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
+  for (const x of hops) shapes.push(svg("circle", { class: "hop", cx: x, cy: at(x), r: 2.6 }));
+  shapes.push(from ? svg("path", { class: "cross", d: `M${start} ${low - 4}v8` }) : origin(start, low, segment.cause.kind));
+  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, fit, took));
   return shapes;
 }
 
@@ -48,23 +53,25 @@ function loop(x, y, segment) {
   ];
 }
 
-// Who made it: a call (a dot), the kernel in reply (a ring), a timer (a clock), nobody known (?).
+// Who made it: a call (a dot), the kernel in reply (a ring), a timer (a clock), the path (a
+// lozenge), nobody known (?).
 function origin(x, y, kind) {
   if (kind === "call") return svg("circle", { class: "origin call", cx: x, cy: y, r: 3.5 });
   if (kind === "reply") return svg("circle", { class: "origin", cx: x, cy: y, r: 3.5 });
   if (kind === "timer") {
     return svg("g", { class: "origin" }, svg("circle", { cx: x, cy: y, r: 5 }), svg("path", { d: `M${x} ${y - 3.4}V${y}h2.6` }));
   }
+  if (kind === "path") return svg("path", { class: "origin", d: `M${x - 4.5} ${y}l4.5 -4.5l4.5 4.5l-4.5 4.5z` });
   return text(x, y + 4, "origin unknown", "middle", "?");
 }
 
 // As much of the label as fits, the most telling first.
-function label(x, y, anchor, segment, fit) {
+function label(x, y, anchor, segment, fit, took = "") {
   const parts = [
     ["number", `#${segment.id}`],
     ["flags", segmentHead(segment)],
     ["numbers", segmentNumbers(segment)],
-    ["tie", segmentTie(segment)],
+    ["tie", [took, segmentTie(segment)].filter(Boolean).join(" ")],
   ].map(([style, words]) => [style, visible(words)]);
   const short = [parts[0], ["flags", segment.flags || parts[1][1]], ...parts.slice(2)];
   const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];

@@ -32,12 +32,13 @@ export class States {
   }
 
   show(connection) {
-    clear(this.frame, this.picture(connection), el("div", { class: "paths" }, ENDS.map((end) => this.path(end, connection))));
+    clear(this.frame, this.picture(connection), el("div", { class: "paths" }, ENDS.map((end) => this.path(end, connection)), (connection.peculiarities ?? []).map((words) => el("p", { class: "quiet" }, visible(words)))));
   }
 
   path(end, connection) {
     const states = connection.states[end];
-    return el("p", { class: `path ${end}` }, el("b", {}, end === "client" ? "━━ " : "╍╍ ", say(end), " "), el("span", { class: "endpoint" }, visible(connection[end])), el("br"), states.map((state, index) => [index ? " → " : "", el("span", { class: "state" }, visible(state))]));
+    const kernel = connection.kernel_states?.[end] ?? [];
+    return el("p", { class: `path ${end}` }, el("b", {}, end === "client" ? "━━ " : "╍╍ ", say(end), " "), el("span", { class: "endpoint" }, visible(connection[end])), el("br"), states.map((state, index) => [index ? " → " : "", el("span", { class: "state" }, visible(state))]), kernel.length ? el("span", { class: "kernel-states" }, say("kernel-states"), " ", visible(kernel.join(" → "))) : null);
   }
 
   picture(connection) {

@@ -1,6 +1,6 @@
 // Why: the explanation of what is in the light, with its evidence; or of all that needs one.
 
-import { bytes, eventName, segmentHead, segmentNumbers } from "./model.js";
+import { bytes, eventWords, segmentHead, segmentNumbers } from "./model.js";
 import { follow } from "./selection.js";
 import { confidence } from "./tables.js";
 import { clear, duration, el, grouped, moment, say, visible } from "./text.js";
@@ -65,6 +65,7 @@ export class Why {
         ["thread", call.tid !== call.pid && String(call.tid)],
       ]),
       this.ties(`call-${call.id}`),
+      this.testimony(`call-${call.id}`, call.kernel),
       asked(call.asked),
     ];
   }
@@ -91,7 +92,10 @@ export class Why {
       el("p", { class: "badges" }, confidence(cause.confidence), this.model.lost.has(segment.id) ? el("span", { class: "badge lost" }, `✗ ${say("lost")}`) : null, segment.retransmission ? el("span", { class: "badge again" }, `↻ ${say("retransmission")}`) : null),
       el("p", { class: "explanation" }, say(`cause-${cause.kind}`), cause.reason ? [": ", this.linked(cause.reason)] : null),
       this.ties(`segment-${segment.id}`),
+      this.testimony(`segment-${segment.id}`, segment.kernel),
       facts([
+        ["fate", visible(segment.fate ?? "")],
+        ["kernel-reason", visible(segment.kernel_reason ?? "")],
         ["time", moment(segment.time_ns)],
         ["interface", visible(segment.interface ?? "")],
         ["length", bytes(segment.length)],
@@ -106,6 +110,20 @@ export class Why {
     ];
   }
 
+  // What the kernel's events say of the conclusion.
+  testimony(key, testimony) {
+    const events = this.model.kernelOf(key).map((id) => `kernel-${id}`);
+    if (!testimony && !events.length) return null;
+    return el(
+      "p",
+      { class: `testimony ${testimony?.verdict ?? ""}` },
+      el("span", { class: "title" }, say(testimony ? `verdict-${testimony.verdict}` : "kernel-says")),
+      testimony?.said ? [" ", visible(testimony.said)] : null,
+      " ",
+      this.chips(events, true),
+    );
+  }
+
   window(segment) {
     const scaled = this.model.window(segment);
     return scaled === null || scaled === segment.window ? grouped(segment.window) : say("scaled-window", { window: grouped(segment.window), bytes: grouped(scaled) });
@@ -115,7 +133,7 @@ export class Why {
 
   event(event) {
     return [
-      el("h3", {}, el("span", { class: "number" }, `k${event.id} `), el("code", {}, visible(eventName(event)))),
+      el("h3", {}, el("span", { class: "number" }, `k${event.id} `), visible(eventWords(event))),
       el("p", { class: "where" }, visible(event.event), " · ", say("in", { process: this.model.processName(event.pid) })),
       event.src || event.dst ? el("p", { class: "where" }, visible(event.src ?? "?"), " → ", visible(event.dst ?? "?")) : null,
       facts([["time", moment(event.time_ns)], ...Object.entries(event.detail).map(([name, value]) => [null, String(value), name])]),
