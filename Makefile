@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help demo test setup atlas docs system-packages lint types format samples clean
+.PHONY: help demo test setup atlas docs system-packages lint types format samples claims claims-here clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -25,6 +25,7 @@ help:
 	@echo "make lint    ruff: rules and format        make types   mypy, strict"
 	@echo "make format  let ruff format               make samples captures/catalogue/ anew"
 	@echo "make atlas   docs/atlas anew           make docs    the documents as a site"
+	@echo "make claims  docs/claims.md from them        make claims-here  compare with this kernel"
 	@echo "make clean   remove what make made"
 
 demo: $(VENV)/package $(VENV)/compiled
@@ -59,6 +60,22 @@ samples: $(VENV)/package
 	PYTHONPATH="$$("$(CURDIR)/$(RUN)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		/usr/bin/python3 -m observatory run $(SAMPLES) --quiet -o new && \
 	mv new/*.pcapng "$(CURDIR)/captures/catalogue/"
+	@$(MAKE) claims
+
+# docs/claims.md: the book's statements on the kernel that captures/catalogue/ was made on.
+claims: $(VENV)/package
+	@$(RUN) -m observatory claims --slow --from captures/catalogue --format markdown > docs/claims.new \
+	&& mv docs/claims.new docs/claims.md
+
+# The statements on this machine's kernel, run anew; which verdicts are not those of docs/claims.md.
+VERDICTS := sed -n -e 's/^. The book.s claims on //p' \
+	-e 's/^| \[\([0-9]*\)\].*| \*\*\(.*\)\*\* |.*/\1 \2/p'
+claims-here: $(VENV)/package
+	@runs=$$(mktemp -d) && trap 'rm -rf "$$runs"' EXIT && \
+	$(RUN) -m observatory claims -o "$$runs" --format markdown > "$$runs/claims.md" && \
+	if diff -U0 --label docs/claims.md --label "this kernel" \
+		<($(VERDICTS) docs/claims.md) <($(VERDICTS) "$$runs/claims.md"); \
+	then echo "claims: every verdict is that of docs/claims.md"; fi
 
 # Every behaviour run on this kernel, a page each; and the documents as a site in build/site.
 atlas: $(VENV)/package
