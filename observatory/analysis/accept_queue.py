@@ -17,10 +17,13 @@ from dataclasses import dataclass, replace
 from observatory.analysis.arrivals import NEVER
 from observatory.analysis.callsets import ACCEPTING
 from observatory.analysis.completions import Joined
-from observatory.analysis.matching import FOREVER, SLACK_NS
+from observatory.analysis.matching import FOREVER
 from observatory.analysis.queue_told import Overflow, Told, overflows, told_after
 from observatory.analysis.wire import Conversation, Half, Sighting
 from observatory.model import Call, Counter
+
+# What was captured so long before a moment was in its queue by then.
+_ON_ITS_WAY_NS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ class FullQueue:
     denied: bool = False
 
 
-def full_for(joined: Joined, conversation: Conversation, time_ns: int) -> FullQueue | None:
-    """The queue that a SYN of ``conversation`` found full at that time; None if there was room,
-    or if it is not known which listener's it was."""
+def full_for(joined: Joined, conversation: Conversation, syn: Sighting) -> FullQueue | None:
+    """The queue that a SYN of ``conversation`` found full when it came; None if there was room,
+    if it never came, or if it is not known which listener's it was."""
     listener = joined.descriptors.sockets.get(conversation.listener or 0)
-    if listener is None:
+    time_ns = syn.arrived_ns
+    if listener is None or time_ns == NEVER:
         return None
     listens = [c for c in listener.named("listen") if c.entered_ns <= time_ns]
     backlog = listens[-1].args.get("backlog") if listens else None
@@ -95,7 +99,7 @@ def _entered(conversation: Conversation) -> int:
 def _entering(joined: Joined, listener: int, first_ns: int, last_ns: int) -> int:
     """How many at most entered the queue in a stretch of time."""
     queued = joined.queued.get(listener, [])
-    begin = bisect_left(queued, first_ns - SLACK_NS, key=_entered)
+    begin = bisect_left(queued, first_ns - _ON_ITS_WAY_NS, key=_entered)
     return max(bisect_right(queued, last_ns, key=_entered) - begin, 0)
 
 
@@ -121,7 +125,7 @@ def tally(joined: Joined, counters: Iterable[Counter]) -> Mapping[str, Overflow]
     found: Tally[str] = Tally()
     for conversation in joined.wire.conversations:
         for syn in _unanswered(conversation.client, conversation.server):
-            if full_for(joined, conversation, syn.arrived_ns):
+            if full_for(joined, conversation, syn):
                 found[host_of(joined, conversation)] += 1
     counted = {host: overflows(known, host) for host in found}
     return {
@@ -146,5 +150,5 @@ def _unanswered(client: Half, server: Half) -> Iterator[Sighting]:
     for syn, after in zip(syns, [*syns[1:], None], strict=False):
         until = after.time_ns if after is not None else FOREVER
         answered = any(syn.time_ns <= answer < until for answer in answers)
-        if syn.arrived_ns != NEVER and not answered:
+        if not answered:
             yield syn

@@ -16,6 +16,7 @@ from observatory.analysis.closing import (
     with_flag,
 )
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.queue_words import why_dropped
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.tables import MOST_TOLD
@@ -162,6 +163,18 @@ def _failed_before(view: View) -> Because | None:
     return Because({"told": f"c{last.id}", "failure": last.errno}, (last.id,))
 
 
+def _broke_off(view: View) -> Because | None:
+    """Given up before it opened; and why its SYN had no answer, where that is known."""
+    because, half, conversation = gave_up_before(view), view.half, view.conversation
+    if because is None or half is None or conversation is None or not half.syns:
+        return because and Because({**because.facts, "why": ""}, because.calls, because.segments)
+    dropped = why_dropped(view, conversation, half.syns[0])
+    if dropped is None:
+        return Because({**because.facts, "why": ""}, segments=because.segments)
+    facts, likely = {**because.facts, **dropped.facts}, dropped.likely or view.lossy
+    return Because(facts, dropped.calls, because.segments, likely=likely)
+
+
 def _unconnected(view: View) -> Because | None:
     life = view.life
     if life is None or (life.created_by is None and not life.is_udp):
@@ -231,7 +244,7 @@ CLOSE_RULES: tuple[Rule, ...] = (
     Rule(
         "close-unopened", _CLOSE, outcomes(),
         "The connection was not open: {syn} had got no SYN-ACK. close() broke the attempt off; "
-        "nothing was sent.", "close(2); RFC 9293 3.10.4", gave_up_before),
+        "nothing was sent.{why}", "close(2); RFC 9293 3.10.4", _broke_off),
     Rule(
         "close-listener", _CLOSE, outcomes(),
         "The listener closed; nobody waited in its queue, and nothing was sent.", "close(2)",

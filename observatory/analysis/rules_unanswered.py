@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from observatory.analysis.accept_queue import FullQueue, full_for, host_of, room_made
+from observatory.analysis import queue_words
+from observatory.analysis.accept_queue import FullQueue, full_for, room_made
 from observatory.analysis.callsets import WAITING
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.queue_words import why_dropped
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.view import Because, View, counted, ids
 from observatory.analysis.wire import Conversation, Half, Sighting
@@ -39,58 +41,20 @@ def _answered_when_room(view: View) -> Because | None:
     if late is None or half is None or conversation is None:
         return None
     syns = _syns(half)
-    full = full_for(view.joined, conversation, syns[0].time_ns)
+    full = full_for(view.joined, conversation, syns[0])
     if full is None:
         return None
     accept = room_made(view.joined, full, view.segment(view.completed_by[-1]).time_ns)
     made = f"{accept.name}() c{accept.id} made room, and when" if accept else "When"
-    calls = (*_calls(full), *([accept.id] if accept else []))
-    facts = {**late.facts, **_queue(full), "room": made, "kernel": _told(full, conversation, view)}
-    return Because(facts, calls, late.segments, likely=not _sure(full, conversation, view))
+    calls = (*queue_words.calls(full), *([accept.id] if accept else []))
+    facts = {**late.facts, **_queue(full, conversation, view), "room": made}
+    sure = queue_words.sure(full, conversation, view)
+    return Because(facts, calls, late.segments, likely=not sure)
 
 
-def _queue(full: FullQueue) -> dict[str, object]:
-    held = "is" if len(full.waiting) == 1 else "are"
-    return {
-        "listen": f"c{full.listen.id}",
-        "backlog": full.backlog,
-        "holds": counted(full.holds, "connection"),
-        "waiting": f"{len(full.waiting)} {held} in it",
-    }
-
-
-def _calls(full: FullQueue) -> tuple[int, ...]:
-    return (full.listen.id, *([full.told.call.id] if full.told else []))
-
-
-def _sure(full: FullQueue, conversation: Conversation, view: View) -> bool:
-    """Whether nothing speaks against it, and something more than a possibility for it: where it
-    is only possible, that the kernel counted just as many SYNs as are taken to be dropped so."""
-    overflow = view.joined.overflows.get(host_of(view.joined, conversation))
-    if full.denied or (overflow and overflow.counted < overflow.found):
-        return False
-    return full.sure or (overflow is not None and overflow.counted == overflow.found)
-
-
-def _told(full: FullQueue, conversation: Conversation, view: View) -> str:
-    """What the kernel itself said of the queue, in sentences."""
-    told, overflow = full.told, view.joined.overflows.get(host_of(view.joined, conversation))
-    said = ""
-    if told is not None:
-        name, length = f"{told.call.name}() c{told.call.id}", told.length
-        said = f" Asked at {name}, the kernel said: {length} in it, limit {told.limit}."
-        said = f" But{said[:1]}a{said[2:]}" if full.denied else said
-    if overflow is None:
-        return said
-    syns = counted(overflow.found, "SYN")
-    if overflow.counted == overflow.found:
-        return f"{said} It counted just as many, {syns} (ListenOverflows)."
-    if overflow.counted < overflow.found:
-        return (
-            f"{said} But it counted {overflow.counted} (ListenOverflows) where {syns} seem to "
-            "have been dropped so."
-        )
-    return f"{said} It counted {overflow.counted} in the whole run (ListenOverflows)."
+def _queue(full: FullQueue, conversation: Conversation, view: View) -> dict[str, object]:
+    said = queue_words.kernels(full, conversation, view)
+    return {**queue_words.facts(full), "kernel": said}
 
 
 def _silence(view: View) -> Because | None:
@@ -118,13 +82,14 @@ def _silence_at_full_queue(view: View) -> Because | None:
     because, half, conversation = _silence(view), view.half, view.conversation
     if because is None or half is None or conversation is None:
         return None
-    found = [full_for(view.joined, conversation, syn.time_ns) for syn in _syns(half)]
+    found = [full_for(view.joined, conversation, syn) for syn in _syns(half)]
     full = found[0] if found and all(found) else None
     if full is None:
         return None
-    facts = {**because.facts, **_queue(full), "kernel": _told(full, conversation, view)}
-    sure = all(_sure(each, conversation, view) for each in found if each)
-    return Because(facts, (*because.calls, *_calls(full)), because.segments, likely=not sure)
+    facts = {**because.facts, **_queue(full, conversation, view)}
+    sure = all(queue_words.sure(each, conversation, view) for each in found if each)
+    calls = (*because.calls, *queue_words.calls(full))
+    return Because(facts, calls, because.segments, likely=not sure)
 
 
 def _waited_for_answer(view: View) -> Iterator[tuple[SocketLife, Half]]:
@@ -149,18 +114,11 @@ def _expired_unanswered(view: View) -> Because | None:
         return None
     syns = [half.syns[0].id for half in halves]
     conversation = view.joined.conversation_of(halves[0])
-    syn_ns = halves[0].syns[0].time_ns
-    full = full_for(view.joined, conversation, syn_ns) if conversation else None
+    dropped = why_dropped(view, conversation, halves[0].syns[0]) if conversation else None
     facts: dict[str, object] = {"syn": ids(syns), "why": ""}
-    if conversation is None or full is None:
+    if dropped is None:
         return Because(facts, segments=tuple(syns))
-    why = (
-        " The accept queue was full (backlog {backlog} of listen() {listen} takes {holds}, and "
-        "{waiting}): the SYN was dropped in silence."
-    )
-    facts["why"] = why.format_map(_queue(full)) + _told(full, conversation, view)
-    sure = _sure(full, conversation, view)
-    return Because(facts, _calls(full), tuple(syns), likely=not sure)
+    return Because({**facts, **dropped.facts}, dropped.calls, tuple(syns), likely=dropped.likely)
 
 
 UNANSWERED_RULES: tuple[Rule, ...] = (
