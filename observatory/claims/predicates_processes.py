@@ -170,11 +170,19 @@ def execd_program_asks_for_its_client(run: Run) -> Finding:
         syns = run.segments("SYN")
         told = told_by(asked[0])
         match = [s for s in syns if s.segment.src == told]
-        seen = f"after {named(execution)} {run.role(asked[0])} called {named(asked[0])} on "
-        seen += f"descriptor {asked[0].call.fd}: {outcome_of(asked[0])}, {told or 'no address'}"
+        if match and _told_in_advance(execution, match[0].segment.src.port):
+            raise CannotTell(f"the arguments of {named(execution)} already name the client's port")
+        seen = f"after {named(execution)}, which has no address in its arguments, "
+        seen += f"{run.role(asked[0])} called {named(asked[0])} on descriptor {asked[0].call.fd}: "
+        seen += f"{outcome_of(asked[0])}, {told or 'no address'}"
         seen += f", the source of {named(match[0])}" if match else ", the source of no SYN"
         return found(bool(match), seen, execution, asked[0], match[:1])
     raise CannotTell("the run shows no exec'd program that asked for its peer")
+
+
+def _told_in_advance(execution: ExplainedCall, port: int) -> bool:
+    words = execution.call.args.get("argv")
+    return isinstance(words, (tuple, list)) and any(str(port) in str(word) for word in words)
 
 
 def tcp_server_is_concurrent(run: Run) -> Finding:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observatory import __version__
-from observatory.cli.several import side_by_side
+from observatory.cli.several import BROKEN, side_by_side
 from observatory.cli.terminal import Progress, display, say, write_text
 from observatory.errors import UsageError
 
@@ -142,22 +142,28 @@ def run(names: Sequence[str], folder: Path) -> tuple[int, dict[str, Observed]]:
         name = outcome.item.name
         if outcome.result is None:
             say(f"observatory: {name}: {outcome.message}")
-            reason = outcome.message.partition("\n")[0]
-            observed[name] = Observed(None, why_not=f"{name} did not run: {reason}")
+            observed[name] = Observed(None, why_not=_reason(outcome.message, outcome.status))
             statuses.append(outcome.status)
         else:
-            observed[name] = _opened(outcome.result)
+            observed[name] = outcome.result
         progress.done(name)
     progress.clear()
     return (statuses[0] if statuses and len(statuses) == len(there) else 0), observed
 
 
-def _observe(order: Order) -> Path:
+def _observe(order: Order) -> Observed:
     from observatory.pipeline import observe
 
     path = observe(order.name, path=order.path).path
     assert path is not None
-    return path
+    return _opened(path)
+
+
+def _reason(message: str, status: int) -> str:
+    """Why there is no run, in one line; the whole message was on stderr."""
+    if status == BROKEN:
+        return "an error of the observatory's own kept it from being observed"
+    return f"it did not run: {message.partition(chr(10))[0]}"
 
 
 def _opened(path: Path) -> Observed:

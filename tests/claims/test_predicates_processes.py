@@ -169,6 +169,13 @@ CASES = [
     Case("told", ASKS, HOLDS, BECAME + "server.1 getpeername(4, client:5000) = 0"),
     Case("told another", ASKS, DIFFERS, BECAME + "server.1 getpeername(4, client:7) = 0"),
     Case("not told", ASKS, DIFFERS, BECAME + "server.1 getpeername(4) = -1 ENOTCONN"),
+    Case(
+        "told in its arguments",
+        ASKS,
+        CANNOT,
+        BECAME.replace("(daemon)", "(daemon, client:5000)")
+        + "server.1 getpeername(4, client:5000) = 0",
+    ),
     Case("not asked", ASKS, CANNOT, BECAME),
     Case("the later first", CONCURRENT, HOLDS, servers(OTHER, ONE)),
     Case("in turn", CONCURRENT, DIFFERS, servers(ONE, OTHER)),
