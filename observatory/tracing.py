@@ -255,14 +255,14 @@ class _Sources:
 
     def trace(self, remarks: Iterable[str | None], ended_ns: int) -> Trace:
         """All of it, when it has ended."""
-        from observatory.codec.headers import decode_all
+        from observatory.codec.sightings import decode_run
 
         log = self.log(ended_ns)
         calls = self.calls(log)
         frames: Sequence[Frame] = self.frames()
         if not self._request.private:
             frames = self.own(frames, calls)
-        segments, unread = decode_all(frames, self._before.interfaces)
+        segments, unread = decode_run(frames, self._before.interfaces, None)
         told = [remark for remark in remarks if remark]
         return replace(
             self._before,

@@ -98,6 +98,7 @@ def _icmp(told: Telling, number: int, src: Endpoint, dst: Endpoint, what: re.Mat
             quoted_src=about.src,
             quoted_dst=about.dst,
             quoted_seq=seq,
+            quoted=about.id,
         )
     return Segment(number, told.now, 0, protocol, src, dst, 0, icmp=message)
 

@@ -224,20 +224,20 @@ def attribute_icmp(segments: Sequence[Segment], wire: Wire, mail: Mail, findings
     """ICMP errors answer the segment they quote; echo replies their request."""
     if not any(s.icmp is not None or s.protocol in _ICMP for s in segments):
         return
-    latest: dict[tuple[Endpoint, Endpoint], Segment] = {}
+    sent: dict[tuple[Endpoint, Endpoint], list[Segment]] = defaultdict(list)
     echoes: dict[tuple[str, str], Segment] = {}
     for segment in segments:
         if segment.protocol in (Protocol.TCP, Protocol.UDP):
-            latest[(segment.src, segment.dst)] = segment
+            sent[(segment.src, segment.dst)].append(segment)
         else:
             # A message that a raw socket made has its cause; what it quotes matters all the same.
-            cause = _icmp_cause(segment, latest, echoes, wire, mail)
+            cause = _icmp_cause(segment, sent, echoes, wire, mail)
             findings.causes.setdefault(segment.id, cause)
 
 
 def _icmp_cause(
     segment: Segment,
-    latest: Mapping[tuple[Endpoint, Endpoint], Segment],
+    sent: Mapping[tuple[Endpoint, Endpoint], list[Segment]],
     echoes: dict[tuple[str, str], Segment],
     wire: Wire,
     mail: Mail,
@@ -248,7 +248,7 @@ def _icmp_cause(
     hosts = (segment.src.address, segment.dst.address)
     key = (segment.protocol, icmp.type)
     if icmp.quoted_src is not None and icmp.quoted_dst is not None:
-        return _icmp_error(segment, latest, wire, mail)
+        return _icmp_error(segment, sent, wire, mail)
     if key in _ECHO_REQUESTS:
         echoes[hosts] = segment
         return by_call(None, "echo request (the call was not recorded)", Confidence.LIKELY)
@@ -263,31 +263,31 @@ def _icmp_cause(
 
 def _icmp_error(
     segment: Segment,
-    latest: Mapping[tuple[Endpoint, Endpoint], Segment],
+    sent: Mapping[tuple[Endpoint, Endpoint], list[Segment]],
     wire: Wire,
     mail: Mail,
 ) -> Cause:
+    """The answer to the segment that it quotes: the one whose bytes these are, or the newest of
+    several that they fit."""
     icmp = segment.icmp
     assert icmp is not None and icmp.quoted_src is not None and icmp.quoted_dst is not None
-    quoted = latest.get((icmp.quoted_src, icmp.quoted_dst))
+    same = sent.get((icmp.quoted_src, icmp.quoted_dst), [])
     reason = f"ICMP {describe_icmp(segment)}"
-    if quoted is None:
+    if not same:
         return reply_to(None, f"{reason}, about a packet not seen", Confidence.LIKELY)
+    if icmp.quoted_seq is not None:
+        same = [one for one in same if one.seq == icmp.quoted_seq] or same[-1:]
+    same = [one for one in same if one.id == icmp.quoted] or same
+    quoted = same[-1]
+    sure = Confidence.LIKELY if len(same) > 1 else Confidence.CERTAIN
     sighting = wire.sightings.get(quoted.id)
-    if sighting is not None and icmp.quoted_seq is not None:
-        same = [
-            s
-            for s in sighting.conversation.sightings
-            if s.segment.seq == icmp.quoted_seq and s.half is sighting.half and s.id < segment.id
-        ]
-        quoted = same[-1].segment if same else quoted
     mail.quotes[segment.id] = quoted.id
     socket = mail.sender.get(quoted.id)
     if sighting is not None:
         socket = sighting.half.socket
     if socket is not None:
         mail.errors.setdefault(socket, []).append(segment)
-    return Cause(CauseKind.REPLY, reason, Confidence.CERTAIN, segment=quoted.id)
+    return Cause(CauseKind.REPLY, reason, sure, segment=quoted.id)
 
 
 _V4_UNREACHABLE = {

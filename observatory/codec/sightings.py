@@ -21,6 +21,7 @@ from statistics import median_low
 
 from observatory.codec.headers import decode_all
 from observatory.codec.identity import Header, Identity, identify
+from observatory.codec.quoting import with_quotes
 from observatory.model.paths import Paths
 from observatory.model.segments import Direction, Frame, Segment, Sighting
 from observatory.model.topology import Topology
@@ -36,9 +37,9 @@ def decode_run(
     """The segments of a run's frames (in time order), numbered from 1, and sentences about frames
     that could not be read. In a lab with links each packet is one segment with its sightings."""
     segments, unread = decode_all(frames, interfaces)
-    if topology is None or not topology.links:
-        return segments, unread
-    return merged(segments, interfaces, topology), unread
+    if topology is not None and topology.links:
+        segments = merged(segments, interfaces, topology)
+    return with_quotes(segments, interfaces), unread
 
 
 def merged(

@@ -46,7 +46,8 @@ class Frame:
 class Icmp:
     """An ICMP or ICMPv6 message. For an error, the head of the packet that it quotes.
 
-    ``quoted_seq`` is the TCP sequence number in the quoted header, None for UDP.
+    ``quoted_seq`` is the TCP sequence number in the quoted header, None for UDP. ``quoted`` is the
+    id of the segment that has the quoted bytes, None where none or more than one has.
     """
 
     type: int
@@ -55,6 +56,7 @@ class Icmp:
     quoted_src: Endpoint | None = None
     quoted_dst: Endpoint | None = None
     quoted_seq: int | None = None
+    quoted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
