@@ -9,6 +9,7 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.holding import why_held
+from observatory.analysis.room import overfull
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
     flags,
@@ -120,7 +121,15 @@ def _blocked(view: View) -> Because | None:
     shut = _shut_window(view, call.entered_ns, call.returned_ns)
     closed = f" Meanwhile the peer's window was 0 (#{shut[0]})." if shut else ""
     told = waited if view.exact else f"no more than {waited}"
-    return Because({"waited": told, "closed": closed}, segments=shut)
+    facts = {"waited": told, "closed": closed, "kernel": ""}
+    full = overfull(view)
+    if full is None:
+        return Because(facts, segments=shut, likely=True)
+    facts["kernel"] = (
+        f" It could not have returned before #{full.made.id}: {full.handed:,} bytes wanted into a "
+        f"buffer of {full.holds:,}."
+    )
+    return Because(facts, segments=(*shut, full.made.id))
 
 
 def _shut_window(view: View, first_ns: int, last_ns: int) -> tuple[int, ...]:
@@ -244,8 +253,8 @@ SEND_RULES: tuple[Rule, ...] = (
     Rule(
         "send-blocked", SENDING, ok(),
         "The send buffer was full and the call waited {waited}, until {completed} made room by "
-        "acknowledging bytes or opening the window.{closed}",
-        "send(2); RFC 9293 3.8.6", _blocked, certain=False),
+        "acknowledging bytes or opening the window.{closed}{kernel}",
+        "send(2); RFC 9293 3.8.6; socket(7) SO_SNDBUF", _blocked),
     Rule(
         "send-held", SENDING, ok(),
         "The kernel took {taken} at once but held them back {told}: {why}. {sent} carried them "

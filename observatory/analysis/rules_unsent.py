@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
+from observatory.analysis.asked import answer
 from observatory.analysis.callsets import RECEIVING, SENDING
 from observatory.analysis.holding import scaled_window
+from observatory.analysis.room import memory_said
 from observatory.analysis.rule import Rule
 from observatory.analysis.rules_transfer import (
     dissolved,
@@ -67,12 +69,26 @@ def _no_room(view: View) -> Because | None:
     why = f"since {by.name}() c{by.id}" if by else "by MSG_DONTWAIT"
     calls = (by.id,) if by else ()
     if half is None:
-        return Because({"why": why, "peer": ""}, calls)
+        return Because({"why": why, "peer": "", "kernel": ""}, calls)
     other = view.other
     before = view.conversation.before(view.decided_ns) if view.conversation else ()
     closed = list(islice((s.id for s in before if s.half is other and s.ack is not None), 1))
     told = _last_window(half, other, view.segment(closed[0])) if closed and other else ""
-    return Because({"why": why, "peer": told}, calls, tuple(closed))
+    facts = {"why": why, "peer": told, "kernel": memory_said(view)}
+    return Because(facts, calls, tuple(closed))
+
+
+def _opening(view: View) -> Because | None:
+    """The connection was not established yet (Linux sk_stream_wait_connect)."""
+    half, other = view.half, view.other
+    if half is None or other is None or half is other or not half.syns:
+        return None
+    answered = any(syn.arrived_ns <= returned(view) for syn in other.syns)
+    state = answer(view.call, "after").get("state")
+    if answered and state not in ("SYN-SENT", "SYN-RECEIVED"):
+        return None
+    said = f" Asked right after, the kernel said: {state}." if state else ""
+    return Because({"syn": f"#{half.syns[0].id}", "kernel": said}, segments=(half.syns[0].id,))
 
 
 def _killed_by_sigpipe(view: View) -> Because | None:
@@ -131,8 +147,14 @@ UNSENT_RULES: tuple[Rule, ...] = (
         "socket; the first call after it is told, and sends nothing.",
         "udp(7); icmp(7); UNP 8.11", icmp_came),
     Rule(
+        "send-while-opening", SENDING, ok("EAGAIN", "EWOULDBLOCK"),
+        "The connection was not established yet: SYN {syn} had no answer. A send waits for that, "
+        "and this one must not wait.{kernel} Nothing was taken.",
+        "send(2); connect(2); Linux sk_stream_wait_connect", _opening),
+    Rule(
         "send-no-room", SENDING, ok("EAGAIN", "EWOULDBLOCK"),
-        "The send buffer is full and the socket does not wait ({why}).{peer} Nothing was taken.",
+        "The send buffer is full and the socket does not wait ({why}).{peer}{kernel} Nothing was "
+        "taken.",
         "send(2); RFC 9293 3.8.6", _no_room),
     Rule(
         "send-timeout", SENDING, ok("EAGAIN", "EWOULDBLOCK"),
