@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from socket import (
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from observatory.errors import ScenarioFailed
 from observatory.lab import interventions, kernel, watching
 from observatory.lab.board import Board
+from observatory.lab.endings import FAILED, flush, note_end, tell_failure
 from observatory.sources import instrumented, waiting
 from observatory.sources.inquiry import about_open
 from observatory.sources.instrumented import InstrumentedSocket
@@ -48,7 +48,6 @@ BOARD_VARIABLE = "OBSERVATORY_BOARD"
 HOST_VARIABLE = "OBSERVATORY_HOST"
 ADDRESSES = "addresses"  # on the blackboard: Plan.directory
 PATIENCE_S = 10.0  # how long an actor waits for another before it says for what
-FAILED = 70  # exit status of an actor whose part raised (EX_SOFTWARE)
 
 
 class Actor:
@@ -276,7 +275,7 @@ class Actor:
         self._children += 1
         child_role = f"{self.role}.{self._children}" if role == "child" else role
         number = self.journal.entered("fork", None, {})
-        _flush()
+        flush()
         try:
             pid = os.fork()
         except OSError as failure:
@@ -323,7 +322,7 @@ class Actor:
         self._leave(status, sited=True)
 
     def _leave(self, status: int, sited: bool) -> NoReturn:
-        _flush()
+        flush()
         asked = about_open(FIRST_DESCRIPTOR)
         self.journal.entered("exit", None, {"status": status}, sited, asked)
         os._exit(status)
@@ -340,7 +339,7 @@ class Actor:
             BOARD_VARIABLE: str(self.board.path),
             HOST_VARIABLE: self.host,
         }
-        _flush()
+        flush()
         asked = about_open(FIRST_DESCRIPTOR)
         number = self.journal.entered("execve", None, {"path": path, "argv": words}, asked=asked)
         try:
@@ -373,19 +372,6 @@ def play_part(actor: Actor, part: Part) -> NoReturn:
         os._exit(FAILED)  # even where nothing can be written: never return into the caller's code
 
 
-def tell_failure(board: Board, role: str, failure: BaseException) -> None:
-    """Say on the blackboard that ``role`` failed, where and why."""
-    text = "".join(traceback.format_exception(failure))
-    line = _last_line_of_play(failure)
-    board.tell("failure", {"role": role, "line": line, "what": repr(failure), "text": text})
-
-
-def note_end(journal: Journal, pid: int, code: int) -> None:
-    """Journal the end of a process, from its exit code (negative: a signal)."""
-    name = signal.Signals(-code).name if code < 0 else None
-    journal.process_ended(pid, None if code < 0 else code, name)
-
-
 def _begin_child(parent: Actor, role: str, part: Part) -> NoReturn:
     try:
         kernel.prctl(kernel.PR_SET_NAME, role.encode())
@@ -399,21 +385,3 @@ def _begin_child(parent: Actor, role: str, part: Part) -> NoReturn:
 
 def _pid_of(role: str) -> str:
     return f"pid of {role}"
-
-
-def _flush() -> None:
-    """Unwritten output must neither be lost by _exit nor written twice by a fork."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-
-
-def _last_line_of_play(failure: BaseException) -> str:
-    """``file:line`` of the innermost frame that is not the lab's own."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(failure.__traceback__)
-        if "/observatory/lab/" not in frame.filename
-        and "/observatory/sources/" not in frame.filename
-    ]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

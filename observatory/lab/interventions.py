@@ -149,7 +149,10 @@ def request(fd: int, board: Board, do: str, fault: Fault, number: int) -> None:
     from observatory.lab.faults import to_record
 
     if fd < 0:
-        raise ScenarioFailed("faults are for the private network of a behaviour, not for --host")
+        raise ScenarioFailed(
+            "nobody to ask for a fault: there is no lab with --host, and a program that an actor "
+            "became has no way to its stage"
+        )
     pid = os.getpid()
     answer = f"{do} {number} of {pid}"
     message = {"do": do, "fault": to_record(fault), "pid": pid, "answer": answer}

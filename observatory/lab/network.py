@@ -31,7 +31,7 @@ from socket import AF_INET, AF_INET6
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from observatory.errors import PermissionRefused, ScenarioFailed
+from observatory.errors import MissingTool, PermissionRefused, ScenarioFailed
 from observatory.lab import kernel, namespace, offload
 from observatory.lab.topology import VERSIONS, Host, InterfaceAddress, Plan
 
@@ -223,9 +223,11 @@ def build(plan: Plan, sysctls: Mapping[str, Mapping[str, str]] | None = None) ->
 
     ``sysctls`` are settings by host, written after the plan's own. The calling process, of one
     thread, must be in a private network (:func:`namespace.enter_private_network`), and stays in
-    it. Raises PermissionRefused where the kernel refuses a namespace or a setting, UsageError for
-    a setting that is no network's own.
+    it. Raises PermissionRefused where the kernel refuses a namespace or a setting, MissingTool
+    where it cannot link them, UsageError for a setting that is no network's own.
     """
+    from pyroute2.netlink.exceptions import NetlinkError
+
     sysctls = sysctls or {}
     for name in sysctls:
         plan.host(name)
@@ -242,6 +244,12 @@ def build(plan: Plan, sysctls: Mapping[str, Mapping[str, str]] | None = None) ->
         for name, settings in sysctls.items():
             with network.enter(name):
                 namespace.write_settings(settings)
+    except NetlinkError as refusal:
+        network.close()
+        raise MissingTool(
+            f"the lab {plan.name} cannot be built: the kernel refused a link, an address or a "
+            f"route ({refusal}). It needs veth pairs: `sudo modprobe veth`"
+        ) from refusal
     except BaseException:
         network.close()
         raise

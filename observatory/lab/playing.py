@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from observatory.errors import ScenarioFailed
 from observatory.lab import kernel, privileges
-from observatory.lab.actor import ADDRESSES, FAILED, Actor, Part, note_end, play_part, tell_failure
+from observatory.lab.actor import ADDRESSES, Actor, Part, play_part
 from observatory.lab.behaviour import Behaviour
 from observatory.lab.board import Board
+from observatory.lab.endings import FAILED, note_end, tell_failure
 from observatory.lab.interventions import Interventions
 from observatory.lab.topology import LOOPBACK
 from observatory.sources.journal import FIRST_DESCRIPTOR, Journal

@@ -268,7 +268,7 @@ def test_a_behaviour_of_a_lab_refuses_the_hosts_network(changes):
 def test_on_the_hosts_network_there_are_addresses_and_no_faults():
     def client(actor):
         assert actor.address("server") == "127.0.0.1"
-        with pytest.raises(ScenarioFailed, match="not for --host"):
+        with pytest.raises(ScenarioFailed, match="no lab with --host"):
             actor.fault(SYNS)
 
     with open_stage(behaviour(lambda stage: stage.play(client=client)), private=False) as stage:

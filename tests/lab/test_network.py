@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from observatory.errors import ScenarioFailed, UsageError
+from observatory.errors import MissingTool, ScenarioFailed, UsageError
 from observatory.lab import network as building
 from observatory.lab.topology import LOOPBACK, PAIR, READY_MADE, ROUTED, Host, Plan, cable
 from tests.lab.labs import IPV4, IPV6, NOBODY, in_lab, people
@@ -214,6 +214,21 @@ def test_an_exception_while_building_leaves_nothing(monkeypatch):
         monkeypatch.setattr(building, "_add_routes", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             building.build(ROUTED)
+        return children()
+
+    assert in_lab(check, LOOPBACK) == []
+
+
+def test_what_the_kernel_cannot_do_is_told(monkeypatch):
+    def check(_):
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        def refuse(*_):
+            raise NetlinkError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(building, "_build_cables", refuse)
+        with pytest.raises(MissingTool, match="modprobe veth"):
+            building.build(PAIR)
         return children()
 
     assert in_lab(check, LOOPBACK) == []
