@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from observatory.analysis.conversations import Kind, Sighting
 
+MOST_NUMBERS = 4
+
 
 def why_sent_again(again: Sighting) -> str:
     """Why its sender had no answer to what ``again`` repeats: it was lost on the path (where), its
@@ -19,19 +21,36 @@ def why_sent_again(again: Sighting) -> str:
     under_way = [one for one in copies if not one.lost_after]
     if under_way:
         return f"{_numbers(under_way)} had not come yet"
-    return lost_after(copies)
+    return how_far(copies)
 
 
-def lost_after(lost: Sequence[Sighting]) -> str:
-    """``#1 was lost after router:eth0``; of several, by where they were lost. Empty for none."""
+def how_far(lost: Sequence[Sighting]) -> str:
+    """``#1 came no further than router:eth0``; of several, by how far they came. Empty for none."""
     by_place: dict[str, list[Sighting]] = {}
     for one in lost:
         if one.lost_after:
             by_place.setdefault(one.lost_after, []).append(one)
     return ", ".join(
-        f"{_numbers(here)} {'was' if len(here) == 1 else 'were'} lost after {place}"
-        for place, here in by_place.items()
+        f"{_numbers(here)} came no further than {place}" for place, here in by_place.items()
     )
+
+
+def silence(sent: Sequence[Sighting]) -> str:
+    """A sentence, with a blank before it, on what became of segments that nothing answered; empty
+    where their way was not seen."""
+    if not sent or sent[0].conversation.arrivals is None:
+        return ""
+    receiver = sent[0].segment.dst
+    lost = [one for one in sent if one.lost_after]
+    if not lost:
+        they = "It" if len(sent) == 1 else "Each of them"
+        return f" {they} came to the host of {receiver}, which kept silent."
+    places = {one.lost_after for one in lost}
+    if len(lost) == len(sent) and len(places) == 1:
+        they = "It" if len(sent) == 1 else "None of them"
+        no = "no " if len(sent) == 1 else ""
+        return f" {they} came {no}further than {places.pop()}: {receiver} never got one."
+    return f" On its way {how_far(lost)}."
 
 
 def _why_unanswered(came: Sequence[Sighting], again: Sighting) -> str:
@@ -48,7 +67,7 @@ def _why_unanswered(came: Sequence[Sighting], again: Sighting) -> str:
     if not answers:
         return f"#{first.id} had come, and was not answered yet"
     if all(one.lost_after for one in answers):
-        return f"#{first.id} had come, but its ACK {lost_after(answers)}"
+        return f"#{first.id} had come, but its ACK {how_far(answers)}"
     if all(one.arrived_ns > again.time_ns for one in answers):
         return f"#{first.id} had come, and its ACK #{answers[0].id} was still under way"
     return ""
@@ -69,4 +88,8 @@ def _before(again: Sighting) -> list[Sighting]:
 
 
 def _numbers(sightings: Iterable[Sighting]) -> str:
-    return ", ".join(f"#{one.id}" for one in sightings)
+    """``#1 and #2``; a long run is cut in the middle."""
+    shown = [f"#{one.id}" for one in sightings]
+    if len(shown) > MOST_NUMBERS:
+        return f"{shown[0]}, {shown[1]}, … and {shown[-1]}"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)

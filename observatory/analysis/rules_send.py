@@ -9,6 +9,7 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.holding import why_held
+from observatory.analysis.lost import why_sent_again
 from observatory.analysis.room import overfull
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
@@ -205,7 +206,10 @@ def _never_left(view: View) -> Because | None:
 def _again(view: View) -> Because | None:
     if not view.retransmitted or not view.sent:
         return None
-    return Because({"times": counted(len(view.retransmitted))})
+    again = view.joined.wire.sightings.get(view.retransmitted[-1])
+    why = why_sent_again(again) if again else ""
+    told = why or "the first copy was not acknowledged in time"
+    return Because({"times": counted(len(view.retransmitted)), "why": told})
 
 
 def _spliced_out(view: View) -> Because | None:
@@ -261,8 +265,8 @@ SEND_RULES: tuple[Rule, ...] = (
         "then.", "RFC 9293 3.7.4, 3.8.6; tcp(7) TCP_NODELAY; UNP 7.9", _held),
     Rule(
         "send-retransmitted", SENDING, ok(),
-        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): the "
-        "first copy was not acknowledged in time.", "RFC 6298", _again),
+        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): {why}.",
+        "RFC 6298", _again),
     Rule(
         "send-file", SENDING, ok(),
         "The kernel took {result} bytes from the file behind descriptor {file}, without passing "

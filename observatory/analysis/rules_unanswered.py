@@ -8,6 +8,7 @@ from observatory.analysis import queue_words
 from observatory.analysis.accept_queue import FullQueue, full_for, room_made
 from observatory.analysis.callsets import WAITING
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.lost import silence, why_sent_again
 from observatory.analysis.queue_words import why_dropped
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.view import Because, View, counted, ids
@@ -31,7 +32,13 @@ def _answered_late(view: View) -> Because | None:
         return None
     first, *again = syns
     numbers = [s.id for s in again]
-    facts = {"syn": f"#{first.id}", "again": ids(numbers), "times": counted(len(again))}
+    why = why_sent_again(again[-1])
+    facts = {
+        "syn": f"#{first.id}",
+        "again": ids(numbers),
+        "times": counted(len(again)),
+        "why": f" ({why})" if why else "",
+    }
     return Because(facts, segments=(first.id, *numbers))
 
 
@@ -73,6 +80,7 @@ def _silence(view: View) -> Because | None:
         "peer": half.syns[0].segment.dst,
         "seconds": f"{elapsed:.1f} s",
         "limit": f" (TCP_SYNCNT is {limit.args.get('value')}, c{limit.id})" if limit else "",
+        "way": silence(half.syns),
     }
     return Because(facts, (limit.id,) if limit else (), (first, *again))
 
@@ -131,7 +139,7 @@ UNANSWERED_RULES: tuple[Rule, ...] = (
         by_absence=True),
     Rule(
         "connect-after-retransmission", _CONNECT, _OK,
-        "SYN {syn} was not answered; it was sent again {times} ({again}) until SYN-ACK "
+        "SYN {syn} was not answered{why}; it was sent again {times} ({again}) until SYN-ACK "
         "{completed} came.",
         "RFC 6298; tcp(7) tcp_syn_retries", _answered_late),
     Rule(
@@ -145,11 +153,11 @@ UNANSWERED_RULES: tuple[Rule, ...] = (
     Rule(
         "connect-timed-out", _CONNECT, frozenset({"ETIMEDOUT"}),
         "SYN {syn} to {peer} was never answered, neither by a SYN-ACK nor by RST or ICMP; it "
-        "was {again}, and after {seconds} connect() gave up{limit}.",
+        "was {again}, and after {seconds} connect() gave up{limit}.{way}",
         "RFC 9293 3.8.3; tcp(7) tcp_syn_retries; UNP 4.3", _silence, by_absence=True),
     Rule(
         "connect-waiting", _CONNECT, frozenset({"never"}),
-        "connect() was still waiting for an answer to SYN {syn} when {end}.",
+        "connect() was still waiting for an answer to SYN {syn} when {end}.{way}",
         "connect(2)", _silence),
     Rule(
         "wait-expired-unanswered", WAITING, _OK,
