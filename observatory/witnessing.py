@@ -89,17 +89,27 @@ def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
         tracepoints.close()
 
 
+UNREASONED = frozenset({"", "NOT_SPECIFIED"})
+
+
 def with_symbols(events: tuple[KernelEvent, ...]) -> tuple[KernelEvent, ...]:
-    """The events with functions of the kernel in place of their addresses."""
+    """The drops with the kernel's function in place of its address, but only where no reason says
+    more: the table of functions takes as long to read as a short run takes altogether."""
     from observatory.sources.symbols import names_of
 
-    addresses = {int(str(one.detail["location"]), 16) for one in events if "location" in one.detail}
-    if not addresses:
-        return events
-    names = names_of(addresses)
+    asked = {_address(event) for event in events if _is_unreasoned(event)}
+    names = names_of(asked) if asked else {}
     return tuple(
-        replace(one, detail={**one.detail, "location": names[int(str(one.detail["location"]), 16)]})
-        if "location" in one.detail
-        else one
-        for one in events
+        replace(event, detail={**event.detail, "location": names.get(_address(event), "")})
+        if "location" in event.detail
+        else event
+        for event in events
     )
+
+
+def _is_unreasoned(event: KernelEvent) -> bool:
+    return "location" in event.detail and event.detail.get("reason") in UNREASONED
+
+
+def _address(event: KernelEvent) -> int:
+    return int(str(event.detail["location"]), 16)

@@ -17,11 +17,11 @@ from observatory.errors import ScenarioFailed
 from observatory.lab.actor import Actor
 from observatory.lab.behaviour import Behaviour
 from observatory.lab.stage import Stage
-from observatory.model import Endpoint, Trace
+from observatory.model import Endpoint, KernelEvent, Trace
 from observatory.scenarios import catalogue
 from observatory.sources.tracefs_instances import listed, survey
 from observatory.sources.tracefs_mount import open_folder
-from observatory.witnessing import witness_run
+from observatory.witnessing import with_symbols, witness_run
 
 SLACK_NS = 2_000_000
 CLIENT, SERVER = Endpoint("127.0.0.1", 47_101), Endpoint("127.0.0.1", 47_102)
@@ -72,12 +72,27 @@ def test_a_refused_connect_is_told_by_the_kernel(tracefs: int, tmp_path: Path) -
     assert reset.detail["segment_time"] == syn.time_ns
     (drop,) = [event for event in trace.kernel if event.event == "skb:kfree_skb"]
     assert drop.detail["segment_time"] == syn.time_ns
-    assert "tcp" in str(drop.detail["location"])
     for event in (reset, drop):
         assert connect.entered_ns - SLACK_NS <= event.time_ns <= connect.returned_ns + SLACK_NS
     assert [event.id for event in trace.kernel] == list(range(1, len(trace.kernel) + 1))
     loaded = pipeline.load(path)
     assert (loaded.kernel, loaded.witness) == (trace.kernel, trace.witness)
+
+
+def test_where_a_packet_was_dropped_is_told_when_no_reason_says_more(tracefs: int) -> None:
+    here = next(
+        int(line.split()[0], 16)
+        for line in Path("/proc/kallsyms").read_text().splitlines()
+        if line.split()[2] == "tcp_v4_rcv"
+    )
+
+    def drop(reason: str, into: int) -> KernelEvent:
+        told = {"reason": reason, "location": f"{here + into:x}"}
+        return KernelEvent(1, 0, "skb:kfree_skb", 0, None, None, told)
+
+    known, unknown = with_symbols((drop("NO_SOCKET", 1), drop("NOT_SPECIFIED", 2)))
+    assert known.detail["location"] == ""
+    assert unknown.detail["location"] == "tcp_v4_rcv"
 
 
 def test_nothing_of_it_stays_in_the_kernel(tracefs: int, monkeypatch: pytest.MonkeyPatch) -> None:
