@@ -101,8 +101,8 @@ class Run:
         return [one for one in later if until_ns is None or one.segment.time_ns < until_ns]
 
     def syns_of(self, connect: ExplainedCall) -> list[AttributedSegment]:
-        """The SYNs of one connect(), the repeated ones too: to its address, from its own
-        endpoint where that is known, from its entry until its socket's next call."""
+        """The SYNs of one connect(), the repeated ones too: to its address, from its own port
+        where that is known, between its entry and its return."""
         return self.segments_of(connect, "SYN")
 
     def segments_of(self, connect: ExplainedCall, kind: str) -> list[AttributedSegment]:

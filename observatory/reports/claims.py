@@ -56,7 +56,7 @@ def counts_text(report: ClaimsReport) -> str:
 def _claim(claim: Claim, look: Look) -> Iterator[str]:
     style = VERDICT_STYLES[claim.verdict]
     verdicts = [f"{line:<{VERDICT}}" for line in VERDICT_LINES[claim.verdict]]
-    text = look.paragraph(claim.statement, indent=" " * LEFT)
+    text = look.paragraph(f"{claim.statement} “{claim.quoted}”", indent=" " * LEFT)
     for check in claim.checks:
         text += _check(check, look, of_several=len(claim.checks) > 1)
     for number, line in enumerate(text):

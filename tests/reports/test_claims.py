@@ -37,9 +37,9 @@ def table(width: int = 80, colour: bool = False, ascii_only: bool = False) -> li
 
 def test_a_row_has_its_number_section_verdict_and_statement() -> None:
     lines = table()
-    assert "  7 4.3   holds        RST is a hard error." in lines
-    assert " 11 4.3   differs      No AF_ use." in lines
-    assert " 17 4.10  cannot be    There are two." in lines
+    assert "  7 4.3   holds        RST is a hard error. “as soon as”" in lines
+    assert " 11 4.3   differs      No AF_ use. “no longer usable”" in lines
+    assert " 17 4.10  cannot be    There are two. “two queues”" in lines
     assert lines[0] == "What UNIX Network Programming says, and what Linux 6.18.0 does"
 
 
