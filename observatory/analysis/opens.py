@@ -67,7 +67,7 @@ class Opens:
                     ports = (syn.segment.src.port, syn.segment.dst.port)
                     self._by_ports.setdefault(ports, []).append(syn)
                     self._by_port.setdefault(ports[1], []).append(syn)
-        for syns in self._by_port.values():
+        for syns in (*self._by_ports.values(), *self._by_port.values()):
             syns.sort(key=lambda s: s.time_ns)
 
     def settle(self, lives: Iterable[SocketLife], *, lossy: bool) -> None:
