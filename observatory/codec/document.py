@@ -264,6 +264,7 @@ def _segment(attributed: AttributedSegment, interfaces: Sequence[str]) -> Segmen
         kernel=testimony_entry(attributed.kernel),
         kernel_reason=attributed.kernel_reason,
         fate=attributed.fate,
+        lost_after=attributed.lost_after,
     )
 
 

@@ -239,7 +239,8 @@ class SegmentEntry(Struct, gc=False):
     interface are the first; empty where one place sees the wire.
     kernel is what the kernel's events say of the cause, null where they were not asked or there is
     none for such a segment; kernel_reason the reason that the kernel gave for a RST, or for
-    dropping the segment; fate what became of a SYN without an answer."""
+    dropping the segment; fate what became of a SYN without an answer; lost_after the interface
+    that saw a segment last which never came to its receiver, empty where that is not known."""
 
     id: int
     time_ns: int
@@ -266,6 +267,7 @@ class SegmentEntry(Struct, gc=False):
     kernel: TestimonyEntry | None
     kernel_reason: str
     fate: str
+    lost_after: str
 
 
 @dataclass(slots=True)
