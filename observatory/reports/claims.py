@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 
 from observatory.model.claims import Check, Claim, ClaimsReport, Verdict
 from observatory.reports.style import Look
@@ -44,6 +45,7 @@ def _lines(report: ClaimsReport, look: Look) -> Iterator[str]:
         yield from _claim(claim, look)
     yield ""
     yield from look.paragraph(counts_text(report))
+    yield from look.paragraph(_where(report))
 
 
 def counts_text(report: ClaimsReport) -> str:
@@ -74,5 +76,12 @@ def _check(check: Check, look: Look, of_several: bool) -> list[str]:
         f"{verdict}{check.behaviour}: {check.finding.seen}", indent=indent, hanging=hanging
     )
     if check.run_file:
-        lines += look.paragraph(check.run_file, indent=hanging)
+        lines += look.paragraph(PurePath(check.run_file).name, indent=hanging)
     return lines
+
+
+def _where(report: ClaimsReport) -> str:
+    """Where the run files are whose names stand in the rows; empty where none was kept."""
+    files = [check.run_file for claim in report.claims for check in claim.checks if check.run_file]
+    folders = sorted({str(PurePath(file).parent) for file in files})
+    return f"The run files are in {', '.join(folders)}" if folders else ""

@@ -66,7 +66,7 @@ def listen_backlog_sweep(stage: Stage) -> None:
     def client(actor: Actor) -> None:
         for backlog in BACKLOGS:
             address = (LOOPBACK, actor.ask(f"port {backlog}"))
-            connections = []
+            connections: list[InstrumentedSocket] = []
             while len(connections) < MANY and (sock := attempt(actor, address)):
                 connections.append(sock)
             actor.tell(f"full {backlog}")

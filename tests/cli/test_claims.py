@@ -82,7 +82,8 @@ class TestLive:
     def test_the_table_says_where_they_are(self, command: Command, tmp_path: Path) -> None:
         said = command("claims", "4.7", env={"COLUMNS": "80"})
         assert said.status == 0
-        assert "captures/claims/fork-shared-descriptor.pcapng" in said.out
+        assert "fork-shared-descriptor.pcapng" in said.out
+        assert said.out.endswith("The run files are in captures/claims\n")
         assert (tmp_path / "captures/claims/fork-shared-descriptor.pcapng").exists()
 
     def test_what_was_kept_is_what_was_judged(self, command: Command) -> None:
