@@ -149,6 +149,14 @@ def test_icmpv6_quotes_a_datagram():
     assert message.icmp == Icmp(1, 4, Protocol.UDP, source, destination, None)
 
 
+@pytest.mark.parametrize("kind", [130, 131, 133, 134, 135, 136, 137, 143])
+def test_what_keeps_an_ipv6_link_going_is_no_segment(kind):
+    """As ARP and IGMP are none: neighbour discovery, multicast listeners."""
+    message = frame(ipv6(bytes([kind, 0]) + bytes(22), 58))
+    assert decode(message, 101, 1) is None
+    assert decode_all([message], [Interface("eth0", 101)]) == ((), ())
+
+
 @pytest.mark.parametrize(
     "quoted", [b"", ipv4(tcp())[:22], ipv4(tcp(), fragment=5), ipv4(b"", 132), b"\x60" + bytes(60)]
 )
