@@ -152,7 +152,8 @@ RESET_ROWS = (
         "TCP_ABORT_ON_DATA",
         "TCP_TIMEWAIT_SOCKET",
         "NO_SOCKET",
-        reference="RFC 9293 3.10.7.1; Linux tcp_rcv_state_process",
+        "TCP_FLAGS",
+        reference="RFC 9293 3.10.7.1; Linux tcp_rcv_state_process; to a listener TCP_FLAGS",
     ),
     _reset(
         "rst-shut-receiving",

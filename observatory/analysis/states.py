@@ -247,7 +247,7 @@ def _come(side: _Side, peer: _Side, segment: Segment) -> None:
     """What a segment of ``peer`` does to ``side``, to which it comes."""
     flags = segment.flags
     if "R" in flags:
-        _receive_reset(side, segment)
+        _receive_reset(side, peer, segment)
         return
     if "A" in flags:
         side.awaits_new_ack = False
@@ -342,10 +342,15 @@ def _reset(side: _Side, peer: _Side, segment: Segment) -> None:
         refuses = side.state == ESTABLISHED and side.assumes(RECEIVED_ACK_OF_SYN)
         if answers and refuses and not side.accepted:
             side.take_back(side.proven)  # the ACK it answers is the one it refuses
+        tells = not answers and peer.fin is not None and _follows(segment.ack, peer.fin)
+        if tells and not side.peer_fin_received:
+            # An abort acknowledges what had come, as every segment of its socket does.
+            side.peer_fin_received = True
+            side.on(RECEIVED_FIN)
         side.on(SENT_RST)
 
 
-def _receive_reset(side: _Side, segment: Segment) -> None:
+def _receive_reset(side: _Side, peer: _Side, segment: Segment) -> None:
     """Take a RST to have arrived, if its numbers are ones ``side`` would accept."""
     if side.state == SYN_SENT:
         acceptable = (
@@ -356,6 +361,10 @@ def _receive_reset(side: _Side, segment: Segment) -> None:
     if not acceptable:
         return
     length = len(side.path)
+    after_fin = peer.fin is not None and _follows(segment.seq, peer.fin)
+    if after_fin and not side.peer_fin_received:
+        # It is taken only where its number is the next expected (RFC 5961 3.2): the FIN had come.
+        side.on(RECEIVED_FIN, proven=False)
     opened_actively = side.active and side.state == SYN_RECEIVED
     side.on(RECEIVED_RST_ACTIVE if opened_actively else RECEIVED_RST, proven=False)
     side.before_reset = length if len(side.path) > length else 0

@@ -100,7 +100,7 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
         number: about
         for number, event in found.resets.items()
         for about in [spoken_of(event, at)]
-        if about is not None
+        if about is not None and _answers(wire.sightings, number, about)
     }
     return found
 
@@ -261,6 +261,12 @@ def spoken_of(event: KernelEvent, at: Mapping[int, int]) -> int | None:
     answers. ``at`` is segment ids by time, which is how the source names them."""
     time_ns = event.detail.get("segment_time")
     return at.get(time_ns) if isinstance(time_ns, int) else None
+
+
+def _answers(sightings: Mapping[int, Sighting], reset: int, about: int) -> bool:
+    """Packets of one length may be taken for each other: the RST goes back where it came from."""
+    came = sightings.get(about)
+    return came is not None and came.half is sightings[reset].other
 
 
 def _drops(events: Iterable[KernelEvent], at: Mapping[int, int]) -> dict[int, KernelEvent]:

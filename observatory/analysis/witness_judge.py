@@ -250,6 +250,9 @@ class Judge:
         of its threads."""
         if call.name in TAKING_APART:
             return self.witnessed.process(event) == _ending(call)
+        running = self.witnessed.during.get(event.id)
+        if running is not None:
+            return running.id == call.id
         return event.pid == call.tid and _covers(call, event.time_ns)
 
     def _in_another(self, event: KernelEvent, call: Call) -> bool:

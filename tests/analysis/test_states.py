@@ -171,7 +171,12 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     "a reset after the own FIN": (
         OPEN + "> F. ack 1\n> R. ack 1\n",
         OPENED + " FIN-WAIT-1 CLOSED",
-        ACCEPTED + " CLOSED",
+        ACCEPTED + " CLOSE-WAIT CLOSED",
+    ),
+    "an abort tells that a FIN had come": (
+        OPEN + "> F. ack 1\n< R. 1 ack 2\n",
+        OPENED + " FIN-WAIT-1 CLOSED",
+        ACCEPTED + " CLOSE-WAIT CLOSED",
     ),
     "the half-closed side is reset": (
         OPEN + "> F. ack 1\n< . ack 2\n< R. 1 ack 2\n",
@@ -196,7 +201,7 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     "a RST out of LAST-ACK": (
         OPEN + "< F. ack 1\n> . ack 2\n> F. ack 2\n> R 2\n",
         OPENED + " CLOSE-WAIT LAST-ACK CLOSED",
-        ACCEPTED + " FIN-WAIT-1 FIN-WAIT-2 CLOSED",
+        ACCEPTED + " FIN-WAIT-1 FIN-WAIT-2 TIME-WAIT CLOSED",
     ),
     "TIME-WAIT assassination (RFC 1337)": (
         OPEN + "> F. ack 1\n< F. ack 2\n> . ack 2\n< R 2\n",
