@@ -81,6 +81,7 @@ class Capture:
         self._uncut: list[Batch] = []
         self._frames: list[Frame] = []
         self._taken = 0
+        self._asked_to_end = False
         self.last_arrival = 0.0
         self.failure: Exception | None = None
         self._dropped: int | None = None
@@ -148,7 +149,9 @@ class Capture:
         deadline = time.monotonic() + DRAIN_LIMIT
         while self._taken < self._queued and self.failure is None and time.monotonic() < deadline:
             time.sleep(TICK / 5)
-        if self._sniffer.running:
+        # Asked twice, it would write to a pipe that it is just closing.
+        if self._sniffer.running and not self._asked_to_end:
+            self._asked_to_end = True
             self._sniffer.stop(join=False)
 
     def finish(self) -> None:
