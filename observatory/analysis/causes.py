@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from observatory.analysis.callsets import ends_sending
 from observatory.analysis.lost import why_sent_again
+from observatory.analysis.narrowed import asked_for_smaller
 from observatory.analysis.on_path import copied, forged_reset
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
@@ -128,6 +129,8 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
         return CauseKind.REPLY, "sent again: the ACK of what was sent again shows more missing"
     if scene.side(sighting.other).window == 0:
         return CauseKind.TIMER, "sent again as a window probe"
+    if (message := asked_for_smaller(sighting, _patience(scene.conversation))) is not None:
+        return CauseKind.REPLY, f"sent again in smaller segments, as ICMP #{message.id} asks"
     what = "FIN" if "F" in sighting.segment.flags and not sighting.segment.length else "data"
     return CauseKind.TIMER, f"{what} sent again: not acknowledged in time"
 
@@ -135,8 +138,12 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
 def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -> bool:
     """An ACK asks at once; what is sent again a timeout later (Linux waits 200 ms at least), or on
     a path without delay some milliseconds later, was not asked for by it."""
-    waited = again.time_ns - arrival.arrived_ns
-    return waited < (_AT_ONCE_NS if _near(conversation) else _LEAST_TIMEOUT_NS)
+    return again.time_ns - arrival.arrived_ns < _patience(conversation)
+
+
+def _patience(conversation: Conversation) -> int:
+    """How long an answer may take that comes at once."""
+    return _AT_ONCE_NS if _near(conversation) else _LEAST_TIMEOUT_NS
 
 
 def _owners(scene: Scene, sighting: Sighting) -> list[Call]:

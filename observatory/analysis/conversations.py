@@ -148,7 +148,8 @@ class Sighting:
 class Conversation:
     """One incarnation of a four-tuple, in capture order. ``gaps`` says that bytes were
     acknowledged or skipped that the capture never showed. ``arrivals`` are the segments that
-    came, in the order in which they did, where that is known."""
+    came, in the order in which they did, where that is known. ``too_big`` are the ICMP messages
+    about segments that the path could not take whole, by the half whose they were."""
 
     id: int
     client: Half
@@ -159,6 +160,7 @@ class Conversation:
     listener: int | None = None
     establishing: Sighting | None = None
     arrivals: list[Sighting] | None = None
+    too_big: dict[Half, list[Segment]] = field(default_factory=dict)
 
     @property
     def is_self_connected(self) -> bool:
@@ -185,6 +187,16 @@ class Conversation:
         """The segments up to a moment, newest first."""
         end = bisect_right(self.sightings, time_ns, key=lambda s: s.time_ns)
         return (self.sightings[index] for index in range(end - 1, -1, -1))
+
+    @property
+    def closes_crossed(self) -> bool:
+        """Each end sent its FIN before the other's had come: neither acknowledges the other."""
+        if self.is_self_connected or not (self.client.fins and self.server.fins):
+            return False
+        one, other = self.client.fins[0], self.server.fins[0]
+        came = max(one.arrived_ns, other.arrived_ns) < NEVER
+        unheard = (one.ack or 0) < other.end and (other.ack or 0) < one.end
+        return came and unheard and self.began_with_syn
 
     @property
     def handshake_done(self) -> bool:

@@ -10,6 +10,7 @@ from observatory.analysis.completions import BLOCKED_NS
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.holding import why_held
 from observatory.analysis.lost import why_sent_again
+from observatory.analysis.narrowed import asked_for_smaller
 from observatory.analysis.room import overfull
 from observatory.analysis.rule import Rule, names
 from observatory.analysis.rules_transfer import (
@@ -212,6 +213,17 @@ def _again(view: View) -> Because | None:
     return Because({"times": counted(len(view.retransmitted)), "why": told})
 
 
+def _narrowed(view: View) -> Because | None:
+    """All that was sent again is smaller, because a router asked for it."""
+    again = [view.joined.wire.sightings.get(number) for number in view.retransmitted]
+    messages = [asked_for_smaller(one) for one in again if one is not None]
+    if not view.sent or not messages or None in messages:
+        return None
+    told = tuple(sorted({message.id for message in messages if message is not None}))
+    router = view.segment(told[0]).src.address
+    return Because({"messages": ids(told), "router": router}, segments=told)
+
+
 def _spliced_out(view: View) -> Because | None:
     return YES if view.call.name == "splice" and view.sent else None
 
@@ -263,6 +275,11 @@ SEND_RULES: tuple[Rule, ...] = (
         "send-held", SENDING, ok(),
         "The kernel took {taken} at once but held them back {told}: {why}. {sent} carried them "
         "then.", "RFC 9293 3.7.4, 3.8.6; tcp(7) TCP_NODELAY; UNP 7.9", _held),
+    Rule(
+        "send-too-big", SENDING, ok(),
+        "The {result} bytes went out as {sent}, too big for a link further on: the router {router} "
+        "said so with ICMP {messages}, and they were sent again in smaller segments ({repeated}). "
+        "The program is not told.", "RFC 1191; RFC 8201; tcp(7); UNP 2.11", _narrowed),
     Rule(
         "send-retransmitted", SENDING, ok(),
         "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): {why}.",

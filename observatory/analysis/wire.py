@@ -9,7 +9,7 @@ bytes of that space for the first time.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from observatory.analysis.arrivals import NEVER, Arrival, Arrivals
 from observatory.analysis.conversations import (
@@ -27,6 +27,8 @@ __all__ = ["Conversation", "Half", "Kind", "Sighting", "Wire", "follow", "unwrap
 
 _SPACE = 1 << 32
 _HALF_SPACE = 1 << 31
+# "Fragmentation needed" (RFC 792, RFC 1191) and "packet too big" (RFC 4443 3.2)
+_TOO_BIG = frozenset({(Protocol.ICMP, 3, 4), (Protocol.ICMPV6, 2, 0)})
 _SAME = ("flags", "seq", "ack", "length", "window", "urgent", "options")
 
 
@@ -53,6 +55,7 @@ def follow(
     sightings: dict[int, Sighting] = {}
     for segment in segments:
         if segment.protocol is not Protocol.TCP:
+            _keep_too_big(segment, current)
             continue
         place = current.get((segment.src, segment.dst))
         if place is None or _begins_anew(segment, place[1], place[2]):
@@ -74,6 +77,20 @@ def follow(
             _deliver(conversation)
         conversation.establishing = _establishing(conversation)
     return Wire(tuple(conversations), sightings)
+
+
+def _keep_too_big(
+    message: Segment, current: Mapping[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]]
+) -> None:
+    """An ICMP message that a segment was too big for the path belongs to its conversation."""
+    icmp = message.icmp
+    if icmp is None or (message.protocol, icmp.type, icmp.code) not in _TOO_BIG:
+        return
+    if icmp.quoted_src is None or icmp.quoted_dst is None:
+        return
+    place = current.get((icmp.quoted_src, icmp.quoted_dst))
+    if place is not None:
+        place[0].too_big.setdefault(place[1], []).append(message)
 
 
 def _reset_older(reset: Sighting, older: Half | None) -> None:
