@@ -165,6 +165,8 @@ def _orderly(conversation: Conversation) -> str:
     client, server = conversation.client, conversation.server
     if conversation.is_self_connected:
         return f"orderly, FIN #{client.fins[0].id}"
+    if conversation.closes_crossed:
+        return "orderly, both at once"
     first = "client" if client.fins[0].id < server.fins[0].id else "server"
     both_acked = all(_fin_acknowledged(conversation, half) for half in (client, server))
     return f"orderly, {first} first" + ("" if both_acked else ", last FIN not acknowledged")

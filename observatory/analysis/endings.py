@@ -91,7 +91,9 @@ def _ends(wire: Wire) -> Mapping[int, list[int]]:
 def _own_ends(half: Half) -> Iterable[int]:
     """A reply to a segment of no connection carries no ACK: that was not the socket's doing."""
     yield from (fin.time_ns for fin in half.fins[:1])
-    yield from (reset.time_ns for reset in half.resets if reset.ack is not None)
+    yield from (
+        reset.time_ns for reset in half.resets if reset.ack is not None and not reset.made_at
+    )
 
 
 def _at_work(rivals: Iterable[Drop], time_ns: int) -> Drop | None:

@@ -108,6 +108,17 @@ def _active_close(view: View) -> Because | None:
     return Because({**because.facts, "waits": waits}, segments=tuple(resets[:1]))
 
 
+def _closes_at_once(view: View) -> Because | None:
+    """Both ends sent their FIN before the other's had come."""
+    because, other, conversation = sends_fin(view), view.other, view.conversation
+    if because is None or other is None or conversation is None:
+        return None
+    if not conversation.closes_crossed:
+        return None
+    peers = other.fins[0]
+    return Because({**because.facts, "peers": f"#{peers.id}"}, segments=(peers.id,))
+
+
 def _lingered(view: View) -> Because | None:
     because = sends_fin(view)
     return because if because is not None and view.completed_by else None
@@ -206,6 +217,12 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "close-lingered", _CLOSE, outcomes(),
         "SO_LINGER made close() wait: FIN {fin} went out, and the call returned when {completed} "
         "acknowledged it.", "socket(7) SO_LINGER; UNP 7.5", _lingered),
+    Rule(
+        "close-simultaneous", _CLOSE, outcomes(),
+        "The last descriptor was given up, so FIN {fin} went out, while the peer's FIN {peers} "
+        "was on its way here: each end closed before it had heard of the other's close. Each goes "
+        "through CLOSING to TIME-WAIT.",
+        "RFC 9293 3.6, figure 13; close(2); UNP 2.6", _closes_at_once),
     Rule(
         "close-active", _CLOSE, outcomes(),
         "The last descriptor was given up, so FIN {fin} went out. It was the first FIN: this end "
