@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from socket import (
     AF_INET,
-    AF_INET6,
     AF_UNIX,
     IPPROTO_RAW,
     SOCK_RAW,
@@ -150,10 +149,10 @@ class Actor:
         type: int = SOCK_STREAM,  # noqa: A002
         address: str | None = None,
     ) -> int:
-        """A port that nobody has now; how it was found is not journaled."""
-        host = address or ("::1" if family == AF_INET6 else "127.0.0.1")
+        """A port that nobody has now, at this actor's own address; how it was found is not
+        journaled."""
         with plain_socket(family, type) as probe:
-            probe.bind((host, 0))
+            probe.bind((address or self.address(family=family), 0))
             return int(probe.getsockname()[1])
 
     def craft(self, packet: Any) -> None:
