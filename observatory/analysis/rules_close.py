@@ -219,9 +219,9 @@ CLOSE_RULES: tuple[Rule, ...] = (
         "acknowledged it.", "socket(7) SO_LINGER; UNP 7.5", _lingered),
     Rule(
         "close-simultaneous", _CLOSE, outcomes(),
-        "The last descriptor was given up, so FIN {fin} went out, while the peer's FIN {peers} "
-        "was on its way here: each end closed before it had heard of the other's close. Each goes "
-        "through CLOSING to TIME-WAIT.",
+        "The last descriptor was given up, so FIN {fin} went out, and the peer's FIN {peers} "
+        "crossed it on the path: each end closed before it had heard of the other's close. Each "
+        "goes through CLOSING to TIME-WAIT.",
         "RFC 9293 3.6, figure 13; close(2); UNP 2.6", _closes_at_once),
     Rule(
         "close-active", _CLOSE, outcomes(),
