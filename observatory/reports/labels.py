@@ -104,7 +104,9 @@ def _origin(attributed: AttributedSegment) -> str:
     if cause.kind is CauseKind.PATH:
         about = "" if cause.segment is None else f" #{cause.segment}"
         return f"path{doubt}{about}"
-    if attributed.retransmission and cause.segment is not None:
+    # A SYN-ACK that is asked for once more names the SYN that asks, which is the other end's.
+    answers = cause.kind is CauseKind.REPLY and attributed.segment.flags.startswith("SA")
+    if attributed.retransmission and cause.segment is not None and not answers:
         return f"again #{cause.segment}{doubt}"
     if cause.kind is CauseKind.REPLY:
         return f"re #{cause.segment}{doubt}" if cause.segment is not None else f"reply{doubt}"
