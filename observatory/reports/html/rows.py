@@ -12,6 +12,7 @@ from typing import Any
 from observatory.codec.printable import printable
 from observatory.model import Analysis, KernelEvent, PlacedEvent
 from observatory.reports.drawing import call_words, end_words
+from observatory.reports.labels import icmp_name
 from observatory.reports.ladder import PAUSE_NS, CallRow, Ladder, Row, SegmentRow, ladder
 from observatory.reports.selection import selected
 from observatory.reports.why import reasons
@@ -58,6 +59,11 @@ def drawing(analysis: Analysis, arcs: Iterable[tuple[str, str, str]] = ()) -> di
             for row in drawn.rows
             if isinstance(row, SegmentRow) and row.unanswered
         ],
+        "icmp": {
+            str(segment.id): icmp_name(segment.protocol, segment.icmp)
+            for segment in analysis.trace.segments
+            if segment.icmp is not None
+        },
         "aside": [entry.call.id for entry in analysis.calls if entry.call.id not in kept],
         "reasons": [[entry.call.id for entry in one.calls] for one in reasons(shown)],
         "arcs": [list(arc) for arc in arcs],

@@ -4,10 +4,10 @@ import { placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./layout.js
 import { eventWords } from "./model.js";
 import { follow } from "./selection.js";
 import * as shapes from "./shapes.js";
-import { clear, duration, el, moment, say, svg, visible } from "./text.js";
+import { clear, duration, el, keepOnly, moment, say, svg, visible } from "./text.js";
 
 const DRAWN_WHOLE = 2600; // px; what is higher scrolls within its own frame
-const BEYOND = 500; // px drawn above and below of what is in view
+const BEYOND = 900; // px drawn above and below of what is in view
 const SLOW = 2e6; // ns; what was under way longer took it on the path
 const PRINTED_ROWS = 1500;
 
@@ -18,6 +18,10 @@ export class Ladder {
     this.heads = el("div", { class: "lane-heads" });
     this.drawing = svg("svg", { class: "drawing", role: "group", "aria-label": say("ladder") });
     this.canvas = el("div", { class: "canvas" }, this.heads, this.drawing);
+    // What can be pointed at lies below what is read: words stay whole over other lanes' bars.
+    const names = ["hits", "lanes", "repeats", "bars", "rows", "gaps"];
+    this.layers = Object.fromEntries(names.map((name) => [name, svg("g", { class: name })]));
+    this.drawing.append(...Object.values(this.layers));
     clear(frame, this.canvas);
     this.options = { scale: false, zoom: 1 };
     this.whole = false;
@@ -72,6 +76,12 @@ export class Ladder {
     this.frame.classList.toggle("tall", !this.whole && height > DRAWN_WHOLE);
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height + this.headHeight()}px`;
+    // The drawing is as high as the whole run, and holds what is in view: so scrolling moves nothing.
+    this.drawing.setAttribute("width", width);
+    this.drawing.setAttribute("height", height);
+    this.drawing.style.top = `${this.headHeight()}px`;
+    this.drawn = new Map(); // a row's index to its two shapes
+    this.words = new Map(); // a row's index to where its words stand
     this.drawHeads();
     this.draw();
   }
@@ -116,7 +126,7 @@ export class Ladder {
   }
 
   draw() {
-    const { places, lanes } = this;
+    const { places } = this;
     const inner = this.frame.classList.contains("tall");
     const top = inner ? this.frame.scrollTop - BEYOND : 0;
     const bottom = inner ? this.frame.scrollTop + this.frame.clientHeight + BEYOND : places.height;
@@ -124,35 +134,37 @@ export class Ladder {
     this.until = inner ? Math.min(bottom, places.height + this.headHeight()) : Infinity;
     const end = Math.min(bottom, places.height);
     const start = Math.max(0, Math.min(top, places.height));
-    this.drawing.setAttribute("viewBox", `0 ${start} ${lanes.width} ${Math.max(1, end - start)}`);
-    this.drawing.setAttribute("width", lanes.width);
-    this.drawing.setAttribute("height", Math.max(1, end - start));
-    this.drawing.style.top = `${start + this.headHeight()}px`;
     const inView = (one) => one.top <= end && one.bottom >= start;
     const tied = (one) => inView(one) && (one.bottom - one.top <= shapes.FAR || one.top >= start - ROW || one.bottom <= end + ROW);
     const first = places.firstAt(start - ROW);
     const last = places.firstAt(end + ROW);
-    const hits = [];
-    const rows = [];
-    let labelled = -Infinity;
-    for (let index = first; index < last; index += 1) {
-      const y = places.ys[index];
-      const roomy = y - labelled >= 13;
-      if (roomy) labelled = y;
-      hits.push(this.drawHit(this.rows[index], y));
-      rows.push(this.drawRow(this.rows[index], y, roomy));
-    }
-    clear(
-      this.drawing,
-      // What can be pointed at lies below what is read: words stay whole over other lanes' bars.
-      svg("g", { class: "hits" }, hits),
-      svg("g", { class: "lanes" }, this.drawLanes(start, end)),
-      svg("g", { class: "repeats" }, this.repeats.filter(tied).map((one) => this.drawRepeat(one))),
-      svg("g", { class: "bars" }, this.bars.filter(inView).map((bar) => this.drawBar(bar, start - ROW, end + ROW))),
-      svg("g", { class: "rows" }, rows),
-      svg("g", { class: "gaps" }, places.gaps.filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW).map((gap) => this.drawGap(gap))),
-    );
+    this.drawRows(first, last);
+    clear(this.layers.lanes, this.drawLanes(start, end));
+    clear(this.layers.repeats, this.repeats.filter(tied).map((one) => this.drawRepeat(one)));
+    clear(this.layers.bars, this.bars.filter(inView).map((bar) => this.drawBar(bar, start - ROW, end + ROW)));
+    clear(this.layers.gaps, places.gaps.filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW).map((gap) => this.drawGap(gap)));
     this.light();
+  }
+
+  // Rows that were in view before are left as they are: drawing them anew would take most of the time.
+  drawRows(first, last) {
+    for (const index of this.drawn.keys()) {
+      if (index >= first && index < last) continue;
+      this.drawn.delete(index);
+      this.words.delete(index);
+    }
+    let timed = -Infinity;
+    for (let index = first; index < last; index += 1) {
+      const y = this.places.ys[index];
+      const showsTime = y - timed >= 13;
+      if (showsTime) timed = y;
+      if (this.drawn.has(index)) continue;
+      this.current = index;
+      this.drawn.set(index, [this.drawHit(this.rows[index], y), this.drawRow(this.rows[index], y, showsTime)]);
+    }
+    const shown = [...this.drawn].sort(([a], [b]) => a - b).map(([, shapes]) => shapes);
+    keepOnly(this.layers.hits, shown.map(([hit]) => hit));
+    keepOnly(this.layers.rows, shown.map(([, row]) => row));
   }
 
   drawLanes(start, end) {
@@ -190,13 +202,13 @@ export class Ladder {
     return hit;
   }
 
-  drawRow(row, y, roomy) {
+  drawRow(row, y, showsTime) {
     const [kind, time, id] = row;
     const key = keyOf(kind, id);
     const described = kind !== "returned" && key !== null;
     const parts = [
-      roomy ? shapes.text(this.gutter, y + 4, "time", "end", moment(time)) : null,
-      ...{ segment: () => this.drawSegment(row, y, roomy), kernel: () => this.drawEvent(row, y, roomy), end: () => this.drawEnd(row, y) }[kind]?.() ?? this.drawCall(row, y, roomy),
+      showsTime ? shapes.text(this.gutter, y + 4, "time", "end", moment(time)) : null,
+      ...{ segment: () => this.drawSegment(row, y), kernel: () => this.drawEvent(row, y), end: () => this.drawEnd(row, y) }[kind]?.() ?? this.drawCall(row, y),
     ];
     const group = svg("g", { class: this.styles(row), role: described ? "button" : null, tabindex: described ? -1 : null, "aria-label": described ? this.model.describe(key) : null, "aria-hidden": described ? null : "true" }, parts);
     if (key) group.dataset.key = key;
@@ -222,19 +234,29 @@ export class Ladder {
     return styles.join(" ");
   }
 
-  drawSegment([, time, id, source, target, from, to, took, hops], y, roomy) {
+  drawSegment([, time, id, source, target, from, to, took, hops], y) {
     const segment = this.model.get(`segment-${id}`);
     const [x1, x2] = [this.lanes.xs[source], this.lanes.xs[target]];
-    const fit = roomy ? Math.floor((Math.abs(x2 - x1) - 24) / this.cell) : 0;
+    const middle = (x1 + x2) / 2;
+    const room = Math.floor((Math.abs(x2 - x1) - 24) / this.cell);
+    const free = (words) => this.take(y - 3, middle - (words.length * this.cell) / 2, middle + (words.length * this.cell) / 2);
     const slow = took >= SLOW;
     const fall = this.options.scale && took ? this.places.yOf(time + took) - y : slow ? 7 : 0;
-    const how = { lost: this.model.lost.has(id), fit, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
+    const how = { lost: this.model.lost.has(id), room, free, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
     return shapes.arrow(x1, x2, y, how, segment);
   }
 
+  // Whether no words stand where these would; then they do.
+  take(y, left, right) {
+    for (const [index, one] of this.words) {
+      if (index !== this.current && Math.abs(one.y - y) < 12 && one.left < right && one.right > left) return false;
+    }
+    this.words.set(this.current, { y, left, right });
+    return true;
+  }
+
   // A call's words stand on the side of its bar where they fit.
-  drawCall([kind, , id, lane, words], y, roomy) {
-    if (!roomy) return [];
+  drawCall([kind, , id, lane, words], y) {
     const call = this.model.get(`call-${id}`);
     return this.beside(lane, y, `c${id}`, words, kind === "returned" || kind === "whole" ? call.errno : null);
   }
@@ -246,15 +268,16 @@ export class Ladder {
     const shown = visible(words);
     const goesRight = right >= shown.length || (left < shown.length && right >= Math.min(left, 40));
     const clipped = clip(shown, goesRight ? right : left);
+    const size = (number.length + 1 + clipped.length) * this.cell + 12;
+    if (!this.take(y, goesRight ? x : x - size, goesRight ? x + size : x)) return [];
     const spans = [shapes.span("number", number), " ", ...emphasized(clipped, errno)];
     return [shapes.text(goesRight ? x + 12 : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
   }
 
-  drawEvent([, , id, lane], y, roomy) {
+  drawEvent([, , id, lane], y) {
     const event = this.model.get(`kernel-${id}`);
     const x = lane === null ? this.lanes.xs[0] : this.lanes.xs[lane];
-    const label = roomy ? this.beside(lane ?? 0, y, `k${id}`, eventWords(event), null) : [];
-    return [shapes.mark(x, y), ...label];
+    return [shapes.mark(x, y), ...this.beside(lane ?? 0, y, `k${id}`, eventWords(event), null)];
   }
 
   drawEnd([, , , lane, words], y) {

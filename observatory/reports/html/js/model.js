@@ -29,6 +29,7 @@ export class Model {
     this.quotes = new Map();
     this.spoken = new Map(); // a segment's id to the kernel events that speak of it
     this.cited = new Map(); // a kernel event's id to the calls whose explanation rests on it
+    for (const [id, name] of Object.entries(drawing.icmp)) this.get(`segment-${id}`).icmp.name = name;
     for (const segment of document.segments) {
       push(this.answers, segment.cause.segment, segment.id);
       push(this.quotes, segment.icmp?.quotes ?? null, segment.id);
@@ -38,7 +39,6 @@ export class Model {
       for (const id of call.explanation.evidence.kernel) push(this.cited, id, call.id);
     }
     this.names = new Map(drawing.lanes.filter((lane) => lane.pid !== null).map((lane) => [lane.pid, lane.label]));
-    this.end = Math.max(0, ...drawing.rows.slice(-1).map((row) => row[1]), ...this.document.calls.slice(-1).map((call) => call.returned_ns ?? 0));
   }
 
   get(key) {
@@ -205,7 +205,9 @@ export function segmentTie(segment) {
     timer: () => `timer${doubt}${cause.segment === null ? "" : ` re #${cause.segment}`}`,
     unknown: () => "← ?",
   }[cause.kind];
-  const again = segment.retransmission && cause.segment !== null && !["unknown", "path"].includes(cause.kind);
+  // A SYN-ACK that is asked for once more names the SYN that asks, which is the other end's.
+  const answers = cause.kind === "reply" && segment.flags.startsWith("SA");
+  const again = segment.retransmission && cause.segment !== null && !answers && !["unknown", "path"].includes(cause.kind);
   const parts = [again ? `again #${cause.segment}${doubt}` : from()];
   if (segment.completes.length) parts.push(`⇒ ${segment.completes.map((id) => `c${id}`).join(" ")}`);
   return parts.join(" ");

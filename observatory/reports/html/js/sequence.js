@@ -32,9 +32,11 @@ export class Sequence {
     const answers = segments.filter((one) => one.dst === connection[end] && one.src !== one.dst && one.relative_ack !== null && !one.flags.includes("R"));
     if (!sent.length) return null;
     const room = (one) => this.model.window(one);
-    const tops = [...sent.map(last), ...answers.map((one) => one.relative_ack), ...answers.map((one) => one.relative_ack + Math.min(room(one) ?? 0, 3 * Math.max(...sent.map(last), 1)))];
-    const high = Math.max(4, ...sent.map(last));
-    const ceiling = Math.min(Math.max(...tops), high * 1.6);
+    const most = (values, least) => values.reduce((high, value) => Math.max(high, value), least);
+    const acknowledged = most(answers.map((one) => one.relative_ack), 0);
+    const high = most(sent.map(last), 4);
+    const beyond = most(answers.map((one) => one.relative_ack + (room(one) ?? 0)), 0);
+    const ceiling = Math.min(Math.max(high, acknowledged, beyond), high * 1.6);
     const x = this.timeAxis(segments);
     const y = (value) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - value / (ceiling || 1));
     const width = this.room;
@@ -47,6 +49,7 @@ export class Sequence {
       svg("path", { class: "bytes", d: strokes(sent.filter((one) => !one.retransmission), x, y) }),
       svg("path", { class: "bytes again", d: strokes(sent.filter((one) => one.retransmission), x, y) }),
       sent.length <= FEW ? sent.map((one) => flagMark(one, x(one), y(last(one)), width)) : null,
+      beyond > ceiling ? svg("text", { class: "tick", x: width - MARGIN.right, y: MARGIN.top - 6, "text-anchor": "end" }, say("window-beyond", { count: grouped(beyond) })) : null,
       svg("g", { class: "cursor" }),
     );
     const all = [...sent, ...answers].sort((a, b) => a.time_ns - b.time_ns);

@@ -24,11 +24,11 @@ export function gap(xs, y, words, labelX) {
   return svg("g", { class: "gap" }, breaks, text(labelX, y + 4, "gap-words", "middle", words));
 }
 
-// An arrow between two lanes at height y. `fit` says how many characters a label may have, `fall`
-// how much lower it arrives, `from` and `to` that it begins or ends half-way, on a link, `hops`
+// An arrow between two lanes at height y. `room` says how many characters a label may have, `free`
+// whether the place of a label is free, `fall` how much lower it arrives, `from` and `to` that it begins or ends half-way, on a link, `hops`
 // the x of the routers that saw it.
-export function arrow(x1, x2, y, { lost, fit, fall, from, to, hops, took }, segment) {
-  if (x1 === x2 && !to && !from) return loop(x1, y, segment);
+export function arrow(x1, x2, y, { lost, room, free, fall, from, to, hops, took }, segment) {
+  if (x1 === x2 && !to && !from) return loop(x1, y, segment, free);
   const way = x2 > x1 ? 1 : -1;
   const start = from ? (x1 + x2) / 2 : x1 + CLEAR * way;
   const end = to ? (x1 + x2) / 2 : lost ? x2 - 22 * way : x2 - CLEAR * way;
@@ -40,16 +40,16 @@ export function arrow(x1, x2, y, { lost, fit, fall, from, to, hops, took }, segm
   else shapes.push(svg("path", { class: "head", d: `M${end} ${at(end)}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
   for (const x of hops) shapes.push(svg("circle", { class: "hop", cx: x, cy: at(x), r: 2.6 }));
   shapes.push(from ? svg("path", { class: "cross", d: `M${start} ${low - 4}v8` }) : origin(start, low, segment.cause.kind));
-  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, fit, took));
+  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, { room, free, took }));
   return shapes;
 }
 
-function loop(x, y, segment) {
+function loop(x, y, segment, free) {
   return [
     svg("path", { class: "line", d: `M${x + CLEAR} ${y - 6}c26 0 26 12 6 12` }),
     svg("path", { class: "head", d: `M${x + CLEAR} ${y + 6}l${HEAD} -4v8z` }),
     origin(x + CLEAR, y - 6, segment.cause.kind),
-    label(x + 36, y + 4, "start", segment, 80),
+    label(x + 36, y + 4, "start", segment, { room: 80, free, took: "" }),
   ];
 }
 
@@ -65,8 +65,8 @@ function origin(x, y, kind) {
   return text(x, y + 4, "origin unknown", "middle", "?");
 }
 
-// As much of the label as fits, the most telling first.
-function label(x, y, anchor, segment, fit, took = "") {
+// As much of the label as fits, the most telling first; nothing where others' words stand.
+function label(x, y, anchor, segment, { room, free, took }) {
   const parts = [
     ["number", `#${segment.id}`],
     ["flags", segmentHead(segment)],
@@ -74,10 +74,12 @@ function label(x, y, anchor, segment, fit, took = "") {
     ["tie", [took, segmentTie(segment)].filter(Boolean).join(" ")],
   ].map(([style, words]) => [style, visible(words)]);
   const short = [parts[0], ["flags", segment.flags || parts[1][1]], ...parts.slice(2)];
+  const words = (choice) => choice.map(([, text]) => text).filter(Boolean).join(" ");
   const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];
-  const size = (choice) => choice.reduce((sum, [, words]) => sum + words.length + 1, -1);
-  const chosen = choices.find((choice) => size(choice) <= fit) ?? choices.at(-1);
-  const spans = chosen.filter(([, words]) => words).flatMap(([style, words], index) => [index ? " " : "", span(style, words)]);
+  const fits = choices.filter((choice) => words(choice).length <= room);
+  const chosen = [fits[0] ?? choices.at(-1), choices.at(-1)].find((choice) => free(words(choice)));
+  if (!chosen) return null;
+  const spans = chosen.filter(([, text]) => text).flatMap(([style, text], index) => [index ? " " : "", span(style, text)]);
   return text(x, y, "halo", anchor, ...spans);
 }
 

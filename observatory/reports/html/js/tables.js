@@ -1,11 +1,11 @@
 // Tables of which only the rows in view are in the document.
 
-import { segmentHead, segmentTie } from "./model.js";
+import { eventWords, segmentHead, segmentTie } from "./model.js";
 import { follow } from "./selection.js";
-import { clear, el, grouped, moment, say, visible } from "./text.js";
+import { clear, el, grouped, keepOnly, moment, say, visible } from "./text.js";
 
 const ROW = 28;
-const AROUND = 20; // rows drawn above and below of what is in view
+const AROUND = 24; // rows drawn above and below of what is in view
 const PRINTED_ROWS = 1500;
 
 export class Table {
@@ -41,28 +41,28 @@ export class Table {
     const { frame, things } = this;
     const first = this.whole ? 0 : Math.max(0, Math.floor(frame.scrollTop / ROW) - AROUND);
     const last = this.whole ? Math.min(things.length, PRINTED_ROWS) : Math.min(things.length, Math.ceil((frame.scrollTop + frame.clientHeight) / ROW) + AROUND);
-    // A few rows more or less are not worth drawing all anew.
-    const near = Math.abs(first - this.first) < AROUND / 2 && Math.abs(last - this.last) < AROUND / 2;
-    if (near && !this.whole && this.first >= 0 && last !== things.length && first !== 0) return;
     if (first === this.first && last === this.last) return;
     this.first = first;
     this.last = last;
     this.above.style.height = `${first * ROW}px`;
     this.below.style.height = `${Math.max(0, this.whole ? 0 : things.length - last) * ROW}px`;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const rows = things.slice(first, last).map((thing, index) => this.row(thing, first + index));
-    clear(this.body, this.above, rows, this.below);
+    const kept = new Map([...this.body.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, row]));
+    const rows = things.slice(first, last).map((thing, index) => {
+      const key = `${this.kind}-${thing.id}`;
+      const row = kept.get(key) ?? this.row(thing, key);
+      row.setAttribute("aria-rowindex", first + index + 2);
+      return row;
+    });
+    keepOnly(this.body, [this.above, ...rows, this.below]);
     this.light();
-    if (focused) this.element(focused)?.focus({ preventScroll: true });
   }
 
-  row(thing, index) {
-    const key = `${this.kind}-${thing.id}`;
+  row(thing, key) {
     const cells = this.columns.map(([name, , cell]) => {
       const content = cell(thing, this.model);
       return el("td", { class: `col-${name}`, title: typeof content === "string" ? content : null }, content);
     });
-    return el("tr", { "data-key": key, tabindex: -1, "aria-rowindex": index + 2, class: this.styles(thing, this.model) }, cells);
+    return el("tr", { "data-key": key, tabindex: -1, class: this.styles(thing, this.model) }, cells);
   }
 
   light() {
@@ -170,9 +170,9 @@ export const KERNEL = {
   columns: [
     ["id", 62, (event) => `k${event.id}`],
     ["time", 108, (event) => moment(event.time_ns)],
-    ["process", 140, (event, model) => model.processName(event.pid)],
+    ["process", 140, (event, model) => (event.pid ? model.processName(event.pid) : "")],
     ["event", 210, (event) => visible(event.event)],
-    ["said", 260, (event) => visible(event.said ?? "")],
+    ["said", 260, (event) => visible(eventWords(event))],
     ["source", 158, (event) => visible(event.src ?? "")],
     ["destination", 158, (event) => visible(event.dst ?? "")],
     ["detail", 0, (event) => detailText(event.detail)],

@@ -101,3 +101,15 @@ function fill(element, attributes, children) {
 export function clear(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child));
 }
+
+// Makes `elements` the children of `parent`; what is there already stays untouched between the new,
+// and keeps the focus.
+export function keepOnly(parent, elements) {
+  const wanted = new Set(elements);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const element of elements) {
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
+  }
+}

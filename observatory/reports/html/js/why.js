@@ -134,7 +134,7 @@ export class Why {
   event(event) {
     return [
       el("h3", {}, el("span", { class: "number" }, `k${event.id} `), visible(eventWords(event))),
-      el("p", { class: "where" }, visible(event.event), " · ", say("in", { process: this.model.processName(event.pid) })),
+      el("p", { class: "where" }, visible(event.event), event.pid ? [" · ", say("in", { process: this.model.processName(event.pid) })] : null),
       event.src || event.dst ? el("p", { class: "where" }, visible(event.src ?? "?"), " → ", visible(event.dst ?? "?")) : null,
       facts([["time", moment(event.time_ns)], ...Object.entries(event.detail).map(([name, value]) => [null, String(value), name])]),
       this.ties(`kernel-${event.id}`),
@@ -211,6 +211,7 @@ export class Why {
       el("a", { class: "card-head", href: `#call-${call.id}` }, el("span", { class: "number" }, `c${call.id} `), el("code", {}, visible(call.text))),
       el("p", { class: "where" }, say("by", { process: this.model.processName(call.pid) }), explanation.confidence === "certain" ? null : [" · ", confidence(explanation.confidence)]),
       el("p", {}, this.linked(explanation.text)),
+      explanation.reference ? el("p", { class: "evidence" }, referenced(explanation.reference)) : null,
       others.length ? el("p", { class: "quiet" }, say("also"), " ", this.chips(others.map((id) => `call-${id}`), true)) : null,
     );
   }
