@@ -7,10 +7,11 @@ they are read and never assumed. Source: Documentation/trace/events.rst, "Event 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from observatory.codec.ring_pages import ORDER, BadTracepoint
+from observatory.codec.ring_pages import BadTracepoint
 
 TCP_STATES: Mapping[str, int] = {
     name: number
@@ -28,55 +29,79 @@ TCP_STATES: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a record: ``offset`` and ``size`` in bytes."""
+    """One field of a record: ``offset`` and ``size`` in bytes. An ``array`` is bytes, no
+    number; what is ``located`` says where in the record its bytes are (``__data_loc``)."""
 
     name: str
     offset: int
     size: int
     signed: bool = False
+    array: bool = False
+    located: bool = False
+
+
+Value = int | bytes
+Values = Mapping[str, Value]
+"""A record's fields by name: numbers, and the bytes of what is longer than a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One event's record. ``event`` is ``SYSTEM:NAME``, ``id`` the number that its records begin
-    with; ``symbols`` are by field what its numbers mean."""
+    with; ``fields`` in the order in which they lie, ``symbols`` by field what its numbers mean."""
 
     event: str
     id: int
-    fields: Mapping[str, Field]
-    symbols: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    length: int = 0
+    fields: tuple[Field, ...]
+    symbols: Mapping[str, Mapping[int, str]]
+    names: tuple[str, ...]
+    located: tuple[str, ...]
+    shape: struct.Struct
 
-    def number(self, record: bytes, name: str, default: int = 0) -> int:
-        """A field's value; ``default`` where this kernel's event has no such field."""
-        place = self.fields.get(name)
-        if place is None:
-            return default
-        piece = record[place.offset : place.offset + place.size]
-        return int.from_bytes(piece, ORDER, signed=place.signed)
+    def values(self, record: bytes) -> Values:
+        """A record taken apart. Raises BadTracepoint if it is shorter than its format."""
+        try:
+            values: dict[str, Value] = dict(
+                zip(self.names, self.shape.unpack_from(record), strict=True)
+            )
+        except struct.error:
+            raise BadTracepoint(
+                f"a record of {self.event} has {len(record)} bytes, not {self.shape.size}"
+            ) from None
+        for name in self.located:
+            where = numeric(values, name)
+            start, length = where & 0xFFFF, where >> 16
+            values[name] = record[start : start + length].split(b"\0")[0]
+        return values
 
-    def piece(self, record: bytes, name: str) -> bytes:
-        """A field's bytes; none where this kernel's event has no such field."""
-        place = self.fields.get(name)
-        return b"" if place is None else record[place.offset : place.offset + place.size]
-
-    def symbol(self, record: bytes, name: str) -> str:
+    def symbol(self, values: Values, name: str) -> str:
         """What the field's number means in this kernel; the number where it does not say, and
         nothing where it has no such field."""
-        if name not in self.fields:
+        if name not in values:
             return ""
-        number = self.number(record, name)
+        number = numeric(values, name)
         return self.symbols.get(name, {}).get(number, str(number))
 
-    def text(self, record: bytes, name: str) -> str:
-        """A string of variable length (``__data_loc``: its offset, and its length above)."""
-        where = self.number(record, name)
-        start, length = where & 0xFFFF, where >> 16
-        return record[start : start + length].split(b"\0")[0].decode("utf-8", "replace")
+
+def numeric(values: Values, name: str) -> int:
+    """A field's number; 0 where this kernel's event has no such field."""
+    value = values.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def raw(values: Values, name: str) -> bytes:
+    """A field's bytes; none where this kernel's event has no such field."""
+    value = values.get(name, b"")
+    return value if isinstance(value, bytes) else b""
+
+
+def text(values: Values, name: str) -> str:
+    """A field's bytes as text."""
+    return raw(values, name).decode("utf-8", "replace")
 
 
 _FIELD = re.compile(
-    r"^\s*field:[^;]*?(\w+)(?:\[[^\]]*\])?;\s*offset:(\d{1,6});\s*size:(\d{1,6});\s*signed:([01]);",
+    r"^\s*field:([^;]*?)(\w+)(\[[^\]]*\])?;\s*offset:(\d{1,6});\s*size:(\d{1,6});\s*signed:([01]);",
     re.MULTILINE,
 )
 _NAME = re.compile(r"^name:\s*(\S+)\s*$", re.MULTILINE)
@@ -90,16 +115,47 @@ def parse_format(system: str, text: str) -> Format:
     name, number = _NAME.search(text), _ID.search(text)
     if name is None or number is None:
         raise BadTracepoint(f"a format of {system} has no name or no ID")
-    fields = {
-        each: Field(each, int(offset), int(size), signed == "1")
-        for each, offset, size, signed in _FIELD.findall(text)
-    }
+    event = f"{system}:{name[1]}"
+    fields = tuple(
+        Field(
+            *(each, int(offset), int(size), signed == "1"),
+            array=bool(array),
+            located=kind.startswith("__data_loc"),
+        )
+        for kind, each, array, offset, size, signed in _FIELD.findall(text)
+    )
     for needed in ("common_type", "common_pid"):
-        if needed not in fields:
-            raise BadTracepoint(f"the format of {system}:{name[1]} has no field {needed}")
+        if not any(place.name == needed for place in fields):
+            raise BadTracepoint(f"the format of {event} has no field {needed}")
     symbols = {each: _names(pairs) for each, pairs in _SYMBOLIC.findall(text)}
-    length = max(place.offset + place.size for place in fields.values())
-    return Format(f"{system}:{name[1]}", int(number[1]), fields, symbols, length)
+    return Format(
+        event=event,
+        id=int(number[1]),
+        fields=fields,
+        symbols=symbols,
+        names=tuple(place.name for place in fields),
+        located=tuple(place.name for place in fields if place.located),
+        shape=_shape(event, fields),
+    )
+
+
+_NUMBERS = {1: "b", 2: "h", 4: "i", 8: "q"}
+
+
+def _shape(event: str, fields: tuple[Field, ...]) -> struct.Struct:
+    """All fields in one pattern, with what lies between them passed over."""
+    pattern, end = "=", 0
+    for place in fields:
+        if place.offset < end:
+            raise BadTracepoint(f"in the format of {event} {place.name} lies over another field")
+        pattern += f"{place.offset - end}x"
+        if place.array or place.size not in _NUMBERS:
+            pattern += f"{place.size}s"
+        else:
+            code = _NUMBERS[place.size]
+            pattern += code if place.signed else code.upper()
+        end = place.offset + place.size
+    return struct.Struct(pattern)
 
 
 def _names(pairs: str) -> Mapping[int, str]:

@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from observatory.codec.errnos import ERRNOS
-from observatory.codec.ring_pages import ORDER, BadTracepoint
-from observatory.codec.tracepoint_formats import TCP_STATES, Format
+from observatory.codec.ring_pages import ORDER
+from observatory.codec.tracepoint_formats import (
+    TCP_STATES,
+    Format,
+    Values,
+    numeric,
+    raw,
+    text,
+)
 from observatory.model import Endpoint, KernelEvent
 from observatory.model.calls import Argument
 from observatory.model.quick import quick
@@ -92,18 +99,17 @@ class Decoder:
         layout = self.formats.get(int.from_bytes(record[:2], ORDER))
         if layout is None:
             return None
-        if len(record) < layout.length:
-            raise BadTracepoint(f"a record of {layout.event} has {len(record)} bytes only")
-        src, dst = endpoints(layout, record)
+        values = layout.values(record)
+        src, dst = endpoints(values)
         told = DETAILS.get(layout.event)
         return _event(
             0,
             time_ns,
             layout.event,
-            layout.number(record, "common_pid"),
+            numeric(values, "common_pid"),
             src,
             dst,
-            {} if told is None else told(layout, record, self.identity),
+            {} if told is None else told(layout, values, self.identity),
         )
 
     def events(self, records: Iterable[tuple[int, bytes]]) -> Iterator[KernelEvent]:
@@ -122,20 +128,20 @@ def merge(events: Iterable[KernelEvent]) -> list[KernelEvent]:
     return sorted(events, key=attrgetter("time_ns"))
 
 
-def endpoints(layout: Format, record: bytes) -> tuple[Endpoint | None, Endpoint | None]:
+def endpoints(values: Values) -> tuple[Endpoint | None, Endpoint | None]:
     """Local and remote. Newer resets have two socket addresses, all others ports beside the
     addresses of both families."""
-    saddr = layout.piece(record, "saddr")
+    saddr = raw(values, "saddr")
     if not saddr:
         return None, None
     if len(saddr) >= _SOCKADDR_IN6:
-        return _socket_address(saddr), _socket_address(layout.piece(record, "daddr"))
+        return _socket_address(saddr), _socket_address(raw(values, "daddr"))
     return (
-        _endpoint(saddr, layout.piece(record, "saddr_v6"), layout.number(record, "sport")),
+        _endpoint(saddr, raw(values, "saddr_v6"), numeric(values, "sport")),
         _endpoint(
-            layout.piece(record, "daddr"),
-            layout.piece(record, "daddr_v6"),
-            layout.number(record, "dport"),
+            raw(values, "daddr"),
+            raw(values, "daddr_v6"),
+            numeric(values, "dport"),
         ),
     )
 
@@ -174,29 +180,29 @@ def rfc_state(name: str) -> str:
     return RFC_STATES.get(name, name.removeprefix("TCP_").replace("_", "-"))
 
 
-def _state(layout: Format, record: bytes, name: str) -> str:
+def _state(layout: Format, values: Values, name: str) -> str:
     """A state's name; nothing where there is no socket to have one (0)."""
-    number = layout.number(record, name)
+    number = numeric(values, name)
     if number == 0:
         return ""
     return rfc_state(layout.symbols.get(name, _STATE_NAMES).get(number, str(number)))
 
 
-def _state_change(layout: Format, record: bytes, identity: Identity) -> Details:
+def _state_change(layout: Format, values: Values, identity: Identity) -> Details:
     return {
-        "old": _state(layout, record, "oldstate"),
-        "new": _state(layout, record, "newstate"),
-        "socket": identity(layout.number(record, "skaddr")),
-        **_family_and_protocol(layout, record),
+        "old": _state(layout, values, "oldstate"),
+        "new": _state(layout, values, "newstate"),
+        "socket": identity(numeric(values, "skaddr")),
+        **_family_and_protocol(layout, values),
     }
 
 
-def _family_and_protocol(layout: Format, record: bytes) -> Details:
-    number = layout.number(record, "protocol")
+def _family_and_protocol(layout: Format, values: Values) -> Details:
+    number = numeric(values, "protocol")
     return {
-        "family": layout.symbol(record, "family"),
+        "family": layout.symbol(values, "family"),
         "protocol": PROTOCOLS.get(number)
-        or layout.symbol(record, "protocol").removeprefix("IPPROTO_"),
+        or layout.symbol(values, "protocol").removeprefix("IPPROTO_"),
     }
 
 
@@ -209,57 +215,57 @@ PROTOCOLS: Mapping[int, str] = {
 """In the words of segments; the kernel's own table has only those of streams."""
 
 
-def _send_reset(layout: Format, record: bytes, identity: Identity) -> Details:
+def _send_reset(layout: Format, values: Values, identity: Identity) -> Details:
     return {
-        "reason": layout.symbol(record, "reason"),
-        "state": _state(layout, record, "state"),
-        "socket": identity(layout.number(record, "skaddr")),
-        "packet": identity(layout.number(record, "skbaddr")),
+        "reason": layout.symbol(values, "reason"),
+        "state": _state(layout, values, "state"),
+        "socket": identity(numeric(values, "skaddr")),
+        "packet": identity(numeric(values, "skbaddr")),
     }
 
 
-def _error_report(layout: Format, record: bytes, identity: Identity) -> Details:
-    number = layout.number(record, "error")
+def _error_report(layout: Format, values: Values, identity: Identity) -> Details:
+    number = numeric(values, "error")
     return {
         "error": _ERRNO_NAMES.get(number, str(number)),
-        **_family_and_protocol(layout, record),
+        **_family_and_protocol(layout, values),
     }
 
 
-def _retransmit(layout: Format, record: bytes, identity: Identity) -> Details:
+def _retransmit(layout: Format, values: Values, identity: Identity) -> Details:
     return {
-        "state": _state(layout, record, "state"),
-        "socket": identity(layout.number(record, "skaddr")),
-        "packet": identity(layout.number(record, "skbaddr")),
+        "state": _state(layout, values, "state"),
+        "socket": identity(numeric(values, "skaddr")),
+        "packet": identity(numeric(values, "skbaddr")),
     }
 
 
-def _socket(layout: Format, record: bytes, identity: Identity) -> Details:
-    return {"socket": identity(layout.number(record, "skaddr"))}
+def _socket(layout: Format, values: Values, identity: Identity) -> Details:
+    return {"socket": identity(numeric(values, "skaddr"))}
 
 
-def _drop(layout: Format, record: bytes, identity: Identity) -> Details:
+def _drop(layout: Format, values: Values, identity: Identity) -> Details:
     return {
-        "reason": layout.symbol(record, "reason"),
-        "location": f"{layout.number(record, 'location'):x}",
-        "packet": identity(layout.number(record, "skbaddr")),
-        "receiver": identity(layout.number(record, "rx_sk")),
-        "protocol": ETHERTYPES.get(layout.number(record, "protocol"), ""),
+        "reason": layout.symbol(values, "reason"),
+        "location": f"{numeric(values, 'location'):x}",
+        "packet": identity(numeric(values, "skbaddr")),
+        "receiver": identity(numeric(values, "rx_sk")),
+        "protocol": ETHERTYPES.get(numeric(values, "protocol"), ""),
     }
 
 
 ETHERTYPES: Mapping[int, str] = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP"}
 
 
-def _queue(layout: Format, record: bytes, identity: Identity) -> Details:
+def _queue(layout: Format, values: Values, identity: Identity) -> Details:
     return {
-        "packet": identity(layout.number(record, "skbaddr")),
-        "length": layout.number(record, "len"),
-        "interface": layout.text(record, "name"),
+        "packet": identity(numeric(values, "skbaddr")),
+        "length": numeric(values, "len"),
+        "interface": text(values, "name"),
     }
 
 
-DETAILS: Mapping[str, Callable[[Format, bytes, Identity], Details]] = {
+DETAILS: Mapping[str, Callable[[Format, Values, Identity], Details]] = {
     STATE_CHANGE: _state_change,
     ERROR_REPORT: _error_report,
     SEND_RESET: _send_reset,

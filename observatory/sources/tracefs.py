@@ -44,6 +44,8 @@ from observatory.sources.tracefs_mount import open_folder
 
 TICK_S: Final = 0.05
 """How often the buffers are emptied. They have room for far longer: 1.4 MB for each processor."""
+MOST_PAGES: Final = 1 << 16
+"""256 MB of events, some 8 million: what comes after is only counted, as lost."""
 
 
 class Tracepoints:
@@ -62,10 +64,12 @@ class Tracepoints:
         self._name = ""
         self._pipes: list[int] = []
         self._pages: list[bytes] = []
+        self._beyond = 0
         self._formats: list[Format] = []
         self._layout = PageLayout()
         self._to_realtime_ns = 0
         self._key = secrets.token_bytes(16)
+        self._identities: dict[int, str] = {0: ""}
         self._failure: OSError | None = None
         self._open = threading.Event()
         self._end = threading.Event()
@@ -155,10 +159,12 @@ class Tracepoints:
 
     def _identity(self, address: int) -> str:
         """Kernel addresses are secrets of the machine; a run file may be shown to anybody."""
-        if not address:
-            return ""
-        raw = (address % 2**64).to_bytes(8, "little")
-        return hashlib.blake2b(raw, digest_size=6, key=self._key).hexdigest()
+        known = self._identities.get(address)
+        if known is None:
+            raw = (address % 2**64).to_bytes(8, "little")
+            known = hashlib.blake2b(raw, digest_size=6, key=self._key).hexdigest()
+            self._identities[address] = known
+        return known
 
     def _make_instance(self) -> None:
         for number in range(1, 100):  # two runs in one process
@@ -187,11 +193,14 @@ class Tracepoints:
         for pipe in self._pipes:
             with suppress(BlockingIOError):
                 while page := os.read(pipe, self._layout.size):
-                    self._pages.append(page)
+                    if len(self._pages) < MOST_PAGES:
+                        self._pages.append(page)
+                    else:
+                        self._beyond += len(read_page(page, self._layout).records)
 
     def _count_lost(self) -> None:
         every = (read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
-        self.lost = sum(map(lost_of, every))
+        self.lost = sum(map(lost_of, every)) + self._beyond
 
     def _remove(self) -> None:
         for file in (*self._pipes, self._instance):

@@ -79,7 +79,7 @@ def read_format(wanted: str, folder: int) -> Format | None:
 def lacks(layout: Format | None, wanted: str) -> bool:
     """Whether there is no such event or, in a name with a dot, no such field."""
     field = wanted.partition(".")[2]
-    return layout is None or bool(field and field not in layout.fields)
+    return layout is None or bool(field and field not in layout.names)
 
 
 def leftovers(folder: int) -> list[str]:
