@@ -289,7 +289,10 @@ def _build_cables(network: Network) -> None:
             with network.enter(host.name):
                 offload.switch_off(end.device)
             network.routes(host.name).link(
-                "set", index=network.index(host.name, end.device), state="up"
+                "set",
+                index=network.index(host.name, end.device),
+                state="up",
+                gso_max_segs=offload.SEGMENTS_AT_ONCE,
             )
     # An interface whose other end has just been raised drops what it is given until the kernel
     # has noticed.

@@ -21,6 +21,10 @@ ETHTOOL_SGSO, ETHTOOL_SGRO = 0x24, 0x2C
 REQUESTS: Final = (ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO, ETHTOOL_STXCSUM)
 NAME_BYTES: Final = 16
 
+SEGMENTS_AT_ONCE: Final = 1
+"""For ``gso_max_segs`` of a link: TCP then makes each segment a packet of its own from the first,
+and what the kernel tells of a packet (retransmitted, dropped) is told of one segment."""
+
 
 def switch_off(device: str) -> None:
     """Have the kernel cut segments and sum checksums before they come to ``device``.

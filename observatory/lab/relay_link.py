@@ -69,7 +69,9 @@ def _lay(cable: Cable, network: Network) -> Relay:
     for end in cable.ends:
         with network.enter(end.host):
             offload.switch_off(end.device)
-        network.routes(end.host).link("set", index=number, state="up")
+        network.routes(end.host).link(
+            "set", index=number, state="up", gso_max_segs=offload.SEGMENTS_AT_ONCE
+        )
         network.carry(end.host, end.device, NAME)
     for end in cable.ends:
         when_up(network.routes(end.host), number)
