@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from observatory.doctor import Finding, Status, System, can_run, document, examine, render
+from observatory.doctor import Finding, Status, System, can_run, document, examine, mend, render
 from observatory.lab.probe import Probe, probe_private_network
 from observatory.sources.tracefs_instances import Survey
 
@@ -172,3 +172,54 @@ def test_it_says_who_may_be_traced() -> None:
     yama = with_files(ORDINARY, {"/proc/sys/kernel/yama/ptrace_scope": "1"})
     assert named(examine(yama), "tracing").status is Status.NOTE
     assert named(examine(replace(yama, superuser=True)), "tracing").status is Status.OK
+
+
+def test_the_kernels_tracepoints_need_root() -> None:
+    finding = named(examine(ORDINARY), "kernel tracepoints")
+    assert finding.status is Status.NOTE
+    assert "root" in finding.detail
+    assert finding.mend == "sudo observatory run NAME"
+
+
+@pytest.mark.parametrize(
+    ("survey", "status", "words", "mend"),
+    [
+        (Survey(), Status.OK, "states", None),
+        (Survey(refusal="No such device"), Status.NOTE, "No such device", "root"),
+        (Survey(missing=("tcp:tcp_send_reset.reason",)), Status.NOTE, "Linux 6.10", None),
+        (Survey(missing=("skb:kfree_skb.rx_sk",)), Status.NOTE, "which socket", None),
+        (Survey(missing=("net:net_dev_queue",)), Status.NOTE, "does not tell which segment", None),
+    ],
+    ids=["all there", "no tracefs", "no reason", "no receiver", "no event"],
+)
+def test_what_the_kernel_does_not_tell_has_its_cost(
+    survey: Survey, status: Status, words: str, mend: str | None
+) -> None:
+    findings = examine(replace(ORDINARY, superuser=True, survey=lambda wanted: survey))
+    finding = named(findings, "kernel tracepoints")
+    assert finding.status is status
+    assert words in finding.detail
+    assert (mend or "") in (finding.mend or "")
+    assert can_run(findings)
+
+
+def test_what_killed_runs_left_in_the_kernel_is_told() -> None:
+    left = Survey(leftovers=("observatory-4711",))
+    findings = examine(replace(ORDINARY, superuser=True, survey=lambda wanted: left))
+    found = [finding for finding in findings if finding.name == "kernel tracepoints"]
+    assert [finding.status for finding in found] == [Status.OK, Status.NOTE]
+    assert "observatory-4711" in found[1].detail
+    assert found[1].mend == "sudo observatory doctor --mend"
+
+
+def test_mending_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("observatory.doctor.remove_leftovers", lambda: ["observatory-4711"])
+    assert mend() == ("removed the tracefs instance observatory-4711",)
+    monkeypatch.setattr("observatory.doctor.remove_leftovers", lambda: [])
+    assert "nothing was left behind" in mend()[0]
+
+    def refuse() -> list[str]:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("observatory.doctor.remove_leftovers", refuse)
+    assert "sudo" in mend()[0]

@@ -180,11 +180,10 @@ class Tracepoints:
     def _enable(self) -> None:
         found = {wanted: read_format(wanted, self._instance) for wanted in self._wanted}
         self.missing = tuple(wanted for wanted, layout in found.items() if lacks(layout, wanted))
-        for layout in found.values():
-            if layout is not None and layout not in self._formats:
-                self._formats.append(layout)
-                write(f"events/{layout.event.replace(':', '/')}/enable", "1", self._instance)
-        self.watched = tuple(layout.event for layout in self._formats)
+        there = {layout.event: layout for layout in found.values() if layout is not None}
+        for event in there:
+            write(f"events/{event.replace(':', '/')}/enable", "1", self._instance)
+        self.watched, self._formats = tuple(there), list(there.values())
 
     def _processors(self) -> list[str]:
         return listed("per_cpu", self._instance)

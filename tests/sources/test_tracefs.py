@@ -144,7 +144,10 @@ def test_the_doctor_removes_it_too(folder: int) -> None:
 
 
 def test_what_the_kernel_has_not_is_missing_and_the_rest_is_watched(folder: int) -> None:
-    wanted = ("sock:inet_sock_set_state", "tcp:tcp_send_reset.colour", "tcp:tcp_is_tired")
+    wanted = (
+        *("sock:inet_sock_set_state", "tcp:tcp_send_reset", "tcp:tcp_send_reset.state"),
+        *("tcp:tcp_send_reset.colour", "tcp:tcp_is_tired"),
+    )
     missing = ("tcp:tcp_send_reset.colour", "tcp:tcp_is_tired")
     assert survey(wanted).missing == missing
     with Tracepoints(wanted) as tracepoints:
