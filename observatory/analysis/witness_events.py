@@ -15,6 +15,8 @@ ERROR_REPORT = "sock:inet_sk_error_report"
 DESTROY = "tcp:tcp_destroy_sock"
 DROP = "skb:kfree_skb"
 QUEUED = "net:net_dev_queue"
+FAULT = "lab:fault"
+"""No tracepoint: what the lab did to the path, entered among them."""
 
 
 def in_words(event: KernelEvent) -> str:
@@ -32,6 +34,8 @@ _PHRASES: Mapping[str, str] = {
     RETRANSMIT_SYNACK: "SYN-ACK sent again",
     ERROR_REPORT: "error {error} reported",
     DROP: "packet dropped, reason {reason}",
+    DESTROY: "socket gone",
+    FAULT: "{what}",
 }
 
 

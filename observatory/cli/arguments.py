@@ -227,6 +227,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_full(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="leave nothing out of a long report")
+    parser.add_argument(
+        "--show-kernel", action="store_true", help="mark the kernel's own events in the ladder"
+    )
 
 
 def _add_only(parser: argparse.ArgumentParser) -> None:

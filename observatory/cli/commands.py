@@ -77,9 +77,9 @@ def report(parsed: argparse.Namespace) -> int:
         analysis = tracing.only(analysis, parsed.only)
     form = f"{parsed.rows or 'calls'}-csv" if parsed.format == "csv" else parsed.format
     if parsed.output is None:
-        formats.to_stdout(analysis, form, display(sys.stdout, parsed.full))
+        formats.to_stdout(analysis, form, display(sys.stdout, parsed.full, parsed.show_kernel))
     else:
-        formats.to_file(analysis, form, Path(parsed.output), parsed.full)
+        formats.to_file(analysis, form, Path(parsed.output), parsed.full, parsed.show_kernel)
     gc.freeze()  # nor is it searched as the interpreter ends
     return 0
 

@@ -21,14 +21,14 @@ def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
         write_bytes(chunk)
 
 
-def to_file(analysis: Analysis, name: str, path: Path, full: bool) -> None:
+def to_file(analysis: Analysis, name: str, path: Path, full: bool, kernel: bool = False) -> None:
     """Writes to ``path``, or a numbered name beside it if there is such a file already.
 
     Raises WriteFailed.
     """
     from observatory.pipeline import write_new
 
-    display = Display(WIDTH_OF_A_FILE, colour=False, ascii=False, full=full)
+    display = Display(WIDTH_OF_A_FILE, colour=False, ascii=False, full=full, kernel=kernel)
     chunks: Iterable[bytes]
     if name in TEXT:
         chunks = [TEXT[name](analysis, display).encode("utf-8", "backslashreplace")]
@@ -40,7 +40,9 @@ def to_file(analysis: Analysis, name: str, path: Path, full: bool) -> None:
 def text(analysis: Analysis, display: Display) -> str:
     from observatory.reports.text import render
 
-    return render(analysis, display.width, display.colour, display.ascii, display.full)
+    return render(
+        analysis, display.width, display.colour, display.ascii, display.full, display.kernel
+    )
 
 
 def _json(analysis: Analysis, display: Display) -> str:

@@ -51,7 +51,7 @@ def run(parsed: argparse.Namespace) -> int:
     paths = destinations(parsed.output, [behaviour.name for behaviour in behaviours])
     refuse_network(behaviours, parsed.host, parsed.interface)
     form = "json" if parsed.json else None if parsed.quiet else "text"
-    shown = display(sys.stdout, parsed.full)
+    shown = display(sys.stdout, parsed.full, parsed.show_kernel)
     orders = [
         Order(
             *(behaviour.name, path, parsed.host, parsed.interface, form, shown),

@@ -15,16 +15,17 @@ WIDTH_OF_A_FILE = 100
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How a report is to be rendered: columns, colour or not, ASCII only or not, and whether
-    nothing is left out of a long one."""
+    """How a report is to be rendered: columns, colour or not, ASCII only or not, whether nothing
+    is left out of a long one, and whether the kernel's events are marked in the ladder."""
 
     width: int
     colour: bool
     ascii: bool
     full: bool
+    kernel: bool = False
 
 
-def display(stream: TextIO, full: bool = False) -> Display:
+def display(stream: TextIO, full: bool = False, kernel: bool = False) -> Display:
     """What ``stream`` can show. NO_COLOR (https://no-color.org) and TERM=dumb are respected."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Display(
@@ -32,6 +33,7 @@ def display(stream: TextIO, full: bool = False) -> Display:
         colour=stream.isatty() and not plain,
         ascii=not _shows_unicode(stream),
         full=full,
+        kernel=kernel,
     )
 
 

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="the report as JSON, on stdout")
     add("--report", metavar="FILE", help="the report goes to FILE")
     add("--full", action="store_true", help="leave nothing out of a long report")
+    add("--show-kernel", action="store_true", help="mark the kernel's own events in the ladder")
     add("--only", metavar="WHAT", help="report only this port, address or process")
     add(
         "--with",
@@ -125,11 +126,12 @@ def show(analysis: Analysis, parsed: argparse.Namespace) -> None:
     if parsed.quiet:
         return
     if parsed.report is not None and parsed.report != "-":
-        formats.to_file(analysis, form, Path(parsed.report), parsed.full)
+        formats.to_file(analysis, form, Path(parsed.report), parsed.full, parsed.show_kernel)
     elif parsed.json or parsed.report == "-":
-        write_text(formats.TEXT[form](analysis, display(sys.stdout, parsed.full)))
+        shown = display(sys.stdout, parsed.full, parsed.show_kernel)
+        write_text(formats.TEXT[form](analysis, shown))
     else:
-        shown = display(sys.stderr, parsed.full)
+        shown = display(sys.stderr, parsed.full, parsed.show_kernel)
         text = formats.TEXT[form](analysis, shown)
         encoding = sys.stderr.encoding
         sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -16,6 +16,7 @@ from observatory.reports.grid import Grid, headings, lay_out, time_cells, time_t
 from observatory.reports.labels import SegmentLabel, segment_label
 from observatory.reports.ladder import PAUSE_NS, CallRow, EndRow, Ladder, Moment, Row, SegmentRow
 from observatory.reports.lanes import Lane
+from observatory.reports.marks import KernelRow
 from observatory.reports.style import GLUE, Canvas, Look, cells, clip, wrap
 
 MOST_ROWS = 500
@@ -40,6 +41,8 @@ def _legend(ladder: Ladder, lanes: bool) -> Iterator[str]:
     arrows = [row for row in ladder.rows if isinstance(row, SegmentRow)]
     lost = any(row.segment.lost_after for row in arrows)
     yield "µs since the first event"
+    if ladder.marks:
+        yield "k3: the kernel's own event, at the end that it is about"
     if any(isinstance(row, CallRow) and row.moment is not Moment.WHOLE for row in ladder.rows):
         yield "┃: inside a call" if lanes else "…: a call that waits"
     if not arrows:
@@ -68,14 +71,14 @@ def _legend(ladder: Ladder, lanes: bool) -> Iterator[str]:
 
 def _visible(ladder: Ladder, full: bool) -> tuple[int, int]:
     """The range of rows that is left out."""
-    count = len(ladder.rows)
+    count = len(ladder.with_marks())
     if full or count <= MOST_ROWS:
         return count, count
     return HEAD_ROWS, count - TAIL_ROWS
 
 
 def _left_out(ladder: Ladder, hidden: range) -> str:
-    rows = ladder.rows[hidden.start : hidden.stop]
+    rows = ladder.with_marks()[hidden.start : hidden.stop]
     segments = sum(isinstance(row, SegmentRow) for row in rows)
     return (
         f"… {len(rows):,} rows left out here ({segments:,} segments, "
@@ -93,7 +96,7 @@ class _State:
         self.lanes = lanes
         self.blocked: list[set[int]] = [set() for _ in lanes]
 
-    def note(self, row: Row) -> None:
+    def note(self, row: Row | KernelRow) -> None:
         """Take a row's effect on the bars below it."""
         if not isinstance(row, CallRow):
             return
@@ -122,7 +125,7 @@ def _lanes(ladder: Ladder, look: Look, grid: Grid, full: bool) -> Iterator[str]:
     state = _State(ladder.lanes.lanes)
     begin, end = _visible(ladder, full)
     before = ladder.start_ns
-    for index, row in enumerate(ladder.rows):
+    for index, row in enumerate(ladder.with_marks()):
         if begin <= index < end:
             if index == begin:
                 yield from ("", *look.paragraph(_left_out(ladder, range(begin, end)), "  "), "")
@@ -142,13 +145,17 @@ def _pause(ladder: Ladder, look: Look, grid: Grid, state: _State, before: int, a
     return canvas.render(look)
 
 
-def _draw_row(ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row) -> Iterator[str]:
+def _draw_row(
+    ladder: Ladder, look: Look, grid: Grid, state: _State, row: Row | KernelRow
+) -> Iterator[str]:
     canvas = state.bars(look, grid, row.time_ns)
     more: list[tuple[int, str]] = []
     if isinstance(row, SegmentRow):
         more = _draw_segment(canvas, look, grid, row)
     elif isinstance(row, CallRow):
         more = _draw_beside(canvas, look, grid, row.lane, call_id(row), *call_words(row))
+    elif isinstance(row, KernelRow):
+        more = _draw_beside(canvas, look, grid, row.lane, f"k{row.event}", row.words, "dim")
     else:
         more = _draw_beside(canvas, look, grid, row.lane, "", end_words(row.process), "error")
     time = time_text(ladder, row)
@@ -294,7 +301,7 @@ def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
     size = time_cells(ladder)
     arrow = look.text("→")
     begin, end = _visible(ladder, full)
-    for index, row in enumerate(ladder.rows):
+    for index, row in enumerate(ladder.with_marks()):
         if begin <= index < end:
             if index == begin:
                 yield from ("", *look.paragraph(_left_out(ladder, range(begin, end)), "  "), "")
@@ -306,6 +313,8 @@ def _list(ladder: Ladder, look: Look, full: bool) -> Iterator[str]:
             style = segment_style(row.segment, row.unanswered)
         elif isinstance(row, EndRow):
             who, words, style = names[row.lane], end_words(row.process), "error"
+        elif isinstance(row, KernelRow):
+            who, words, style = names[row.lane], f"k{row.event} {row.words}", "dim"
         else:
             words, style = call_words(row)
             who, words = names[row.lane], f"{call_id(row)} {words}"

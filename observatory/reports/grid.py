@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from observatory.reports.ladder import CallRow, Ladder, Row
 from observatory.reports.lanes import Lane
+from observatory.reports.marks import KernelRow
 from observatory.reports.style import Canvas, Look, cells, clip
 
 NARROWEST_GAP = 9
@@ -52,7 +53,7 @@ def time_cells(ladder: Ladder) -> int:
     return max(len(time_text(ladder, ladder.rows[-1])), 5)
 
 
-def time_text(ladder: Ladder, row: Row) -> str:
+def time_text(ladder: Ladder, row: Row | KernelRow) -> str:
     """Microseconds since the start."""
     return f"{(row.time_ns - ladder.start_ns) // 1000:,}"
 

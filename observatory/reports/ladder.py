@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
+from operator import attrgetter
 
 from observatory.model import (
     Analysis,
@@ -16,6 +17,7 @@ from observatory.model import (
 )
 from observatory.reports.labels import datagram_calls
 from observatory.reports.lanes import Lanes, lanes_of
+from observatory.reports.marks import KernelRow, marks
 
 # A call that took this long and during which something else went on is shown twice.
 LONG_NS = 1_000_000
@@ -84,16 +86,24 @@ class Ladder:
     lanes: Lanes
     rows: tuple[Row, ...]
     start_ns: int
+    marks: tuple[KernelRow, ...] = ()
+
+    def with_marks(self) -> Sequence[Row | KernelRow]:
+        """The rows with the kernel's marks among them."""
+        if not self.marks:
+            return self.rows
+        return sorted([*self.rows, *self.marks], key=attrgetter("time_ns"))
 
 
-def ladder(analysis: Analysis) -> Ladder:
-    """The whole ladder of an analysis."""
+def ladder(analysis: Analysis, kernel: bool = False) -> Ladder:
+    """The whole ladder of an analysis, with the kernel's events as marks if ``kernel``."""
     lanes = lanes_of(analysis)
     # Where times are equal, a return stands first: of some sources it is only known to have been
     # by the time of the next call. Then what was entered, and what that caused.
     ranked = sorted(_ranked(analysis, lanes), key=lambda entry: entry[:2])
     rows = tuple(_joined([row for _, _, row in ranked]))
-    return Ladder(lanes, rows, rows[0].time_ns if rows else 0)
+    start_ns = rows[0].time_ns if rows else 0
+    return Ladder(lanes, rows, start_ns, marks(analysis, lanes) if kernel else ())
 
 
 def _joined(rows: list[Row]) -> Iterator[Row]:

@@ -23,15 +23,17 @@ def render(
     colour: bool = False,
     ascii: bool = False,  # noqa: A002 - the word for it
     full: bool = False,
+    kernel: bool = False,
 ) -> str:
     """The whole report: ladder, Why, doubtful segments, connections, notes, coverage.
 
     ``width`` is the terminal's in cells (60 to 200 are used), ``ascii`` for one that is not
-    UTF-8, ``full`` leaves nothing out of a long trace. Ends with a newline.
+    UTF-8, ``full`` leaves nothing out of a long trace, ``kernel`` marks the kernel's events in the
+    ladder. Ends with a newline.
     """
     look = Look(max(NARROWEST, min(width, WIDEST)), colour, ascii)
     shown, left_out = selected(analysis, full)
-    drawn = draw(ladder(shown), look, full)
+    drawn = draw(ladder(shown, kernel), look, full)
     if left_out:
         words = f"{left_out:,} calls of processes that no socket passed through · --full shows them"
         drawn = [*drawn, *(look.paint(line, "dim") for line in look.paragraph(words, "  "))]
