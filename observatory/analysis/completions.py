@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from observatory.analysis.arrivals import Arrivals
+from observatory.analysis.buffers import had_room
 from observatory.analysis.callsets import ACCEPTING, RECEIVING, SENDING, WAITING, sends
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.lives import SocketLife
@@ -192,9 +193,12 @@ def _made_room(joined: Joined, call: Call) -> list[int]:
     never_waits = life is not None and life.nonblocking(call.entered_ns) is not None
     if never_waits or (call.returned_ns or 0) - call.entered_ns < BLOCKED_NS:
         return []
+    stream = joined.streams[conversation.id][half]
+    if had_room(call, stream, conversation, half):
+        return []
     meanwhile = conversation.arriving(half, call.entered_ns, _latest(call))
     acks = [s for s in meanwhile if s.half is not half and s.ack is not None]
-    carriers = half.carrying(*joined.streams[conversation.id][half].range_of(call))
+    carriers = half.carrying(*stream.range_of(call))
     if not acks or (carriers and carriers[-1].time_ns < acks[0].arrived_ns):
         return []
     shut = any(ack.segment.window == 0 for ack in acks)

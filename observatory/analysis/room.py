@@ -6,43 +6,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from observatory.analysis.asked import answer, number
+from observatory.analysis.buffers import handed
+from observatory.analysis.holding import scaled_window
 from observatory.analysis.view import View, counted
 from observatory.analysis.wire import Sighting
 
-# The kernel looks at the limit before it begins a segment, and then fills it up
-# (tcp_sendmsg_locked; GSO_LEGACY_MAX_SIZE, and BIG TCP allows eight times that).
-_OVERSHOOT = 8 * 65_536
+# The kernel looks at the limit before it begins a segment, and then fills it up, if need be to
+# this (tcp_sendmsg_locked; GSO_LEGACY_MAX_SIZE, of which BIG TCP allows eight times as much), but
+# never to more than the largest window it has seen (tcp_bound_to_half_wnd).
+_LARGEST = 8 * 65_536
+_MOST_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Overfull:
     """A send that put more into the buffer than it holds: it cannot have returned before ``made``
-    had come. ``handed`` bytes, its own among them, wanted into ``holds`` bytes of memory."""
+    had come. ``size`` bytes, its own among them, wanted into ``limit`` bytes of memory."""
 
     made: Sighting
-    handed: int
-    holds: int
+    size: int
+    limit: int
 
 
 def overfull(view: View) -> Overfull | None:
     """Whether the call's bytes, with those before them that were not yet acknowledged, were more
-    than the buffer's limit as the kernel told it afterwards; it only grows."""
+    than the buffer's limit; the kernel told it afterwards, and it only grows."""
     call, half, other, stream = view.call, view.half, view.other, view.outgoing
-    holds = number(answer(call, "after"), "send_buffer")
-    if holds is None or half is None or other is None or stream is None or half is other:
-        return None
-    _, last = stream.range_of(call)
     conversation = view.conversation
-    if not last or stream.missing_sends or conversation is None or view.crossed:
+    if half is None or conversation is None or stream is None or half is other:
         return None
-    wanted = last - holds - _OVERSHOOT  # what must be acknowledged before the last byte fits
-    before = [s.ack or 0 for s in conversation.before(call.entered_ns) if s.half is other][:1]
+    wanted = handed(call, stream, conversation, half)
+    if wanted is None:
+        return None
+    fits_from = wanted.last - wanted.limit - _segment(view)
     meanwhile = conversation.arriving(half, call.entered_ns, call.returned_ns or call.entered_ns)
-    made = next((s for s in meanwhile if s.half is other and (s.ack or 0) >= wanted), None)
-    acknowledged = before[0] if before else 1
-    if made is None or acknowledged >= wanted:
+    made = next((s for s in meanwhile if s.half is other and (s.ack or 0) >= fits_from), None)
+    if made is None or wanted.acknowledged >= fits_from:
         return None
-    return Overfull(made, last - max(acknowledged, 1), holds)
+    return Overfull(made, wanted.size, wanted.limit)
+
+
+def _segment(view: View) -> int:
+    """The most that a segment can have been filled with: the largest window that was seen."""
+    half, other, conversation = view.half, view.other, view.conversation
+    if half is None or other is None or conversation is None or view.lossy:
+        return _LARGEST
+    if len(conversation.sightings) > _MOST_LOOKED_AT:
+        return _LARGEST
+    came = (s.segment for s in conversation.before(view.decided_ns) if s.half is other)
+    windows = [scaled_window(other, half, segment) for segment in came]
+    known = [window for window in windows if window is not None]
+    return min(max(known), _LARGEST) if known and len(known) == len(windows) else _LARGEST
 
 
 def memory_said(view: View) -> str:

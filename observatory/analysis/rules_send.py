@@ -128,8 +128,8 @@ def _blocked(view: View) -> Because | None:
     if full is None:
         return Because(facts, segments=shut, likely=True)
     facts["kernel"] = (
-        f" It could not have returned before #{full.made.id}: {full.handed:,} bytes wanted into a "
-        f"buffer of {full.holds:,}."
+        f" It could not have returned before #{full.made.id}: {full.size:,} bytes wanted into a "
+        f"buffer of {full.limit:,}."
     )
     return Because(facts, segments=(*shut, full.made.id))
 
