@@ -97,5 +97,7 @@ def _name(counter: Counter) -> str:
 
 
 def _title(trace: Trace) -> str:
-    exact = all(counter.exact for counter in trace.counters)
-    return "Counters" if exact else "Counters of the kernel, others counted too"
+    """In a network of one host both ends of each connection count."""
+    if not all(counter.exact for counter in trace.counters):
+        return "Counters of the kernel, others counted too"
+    return "Counters" if trace.run.topology else "Counters, all ends together"

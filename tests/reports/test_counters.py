@@ -17,7 +17,7 @@ def test_what_matters_is_told_with_its_meaning():
     )
 
     assert lines == [
-        "Counters",
+        "Counters, all ends together",
         "  ListenOverflows +4  SYNs, or last ACKs of handshakes, that found an accept queue full",
         "  OutRsts +1          RSTs sent",
     ]
