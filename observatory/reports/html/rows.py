@@ -5,7 +5,7 @@ All of it is what the other reports draw too, so that no conclusion is drawn twi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Any
 
@@ -33,7 +33,7 @@ def drawing(analysis: Analysis, arcs: Iterable[tuple[str, str, str]] = ()) -> di
     shown, _ = selected(analysis)
     kept = {entry.call.id for entry in shown.calls}
     drawn = ladder(analysis)
-    start_ns = _start(analysis, drawn)
+    start_ns = _start(analysis, drawn, kept)
     hosts = [interface.host for interface in analysis.trace.interfaces]
     rows = [_row(row, start_ns, drawn, hosts) for row in drawn.rows]
     lanes = drawn.lanes
@@ -70,10 +70,16 @@ def drawing(analysis: Analysis, arcs: Iterable[tuple[str, str, str]] = ()) -> di
     }
 
 
-def _start(analysis: Analysis, drawn: Ladder) -> int:
-    times = [drawn.start_ns] if drawn.rows else []
-    times += [event.time_ns for event in analysis.trace.kernel[:1]]
-    return min(times, default=analysis.trace.run.started_ns or 0)
+def _start(analysis: Analysis, drawn: Ladder, kept: Container[int]) -> int:
+    """When the first event was that is shown at first."""
+    rows = (
+        row.time_ns
+        for row in drawn.rows
+        if not isinstance(row, CallRow) or row.call.call.id in kept
+    )
+    times = [next(rows, None), *(event.time_ns for event in analysis.trace.kernel[:1])]
+    known = [time_ns for time_ns in times if time_ns is not None]
+    return min(known, default=analysis.trace.run.started_ns or 0)
 
 
 def _row(row: Row, start_ns: int, drawn: Ladder, hosts: Sequence[str]) -> JsonRow:

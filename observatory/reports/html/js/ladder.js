@@ -37,8 +37,10 @@ export class Ladder {
     this.rows = model.drawing.rows;
   }
 
-  show(rows) {
+  // `used` are the numbers of the lanes that are there at all, also where no row of them fits.
+  show(rows, used) {
     this.rows = rows;
+    this.used = used;
     this.arrange();
   }
 
@@ -60,10 +62,12 @@ export class Ladder {
     this.cell ??= measureCell(this.drawing);
     const { drawing } = this.model;
     this.gutter = Math.max(...this.rows.slice(-1).map((row) => moment(row[1]).length), 7) * this.cell;
-    this.lanes = placeLanes(drawing.lanes.length, room - 2, this.gutter);
+    this.lanes = placeLanes(this.used, room - 2, this.gutter);
     this.places = placeRows(this.rows, { ...this.options, pause: drawing.pause_ns });
     this.bars = placeBars(this.places, this.model, this.options.scale);
     this.repeats = placeRepeats(this.places, this.model);
+    this.depths = new Map(); // how far threads' bars reach to the right of each lane
+    for (const bar of this.bars) this.depths.set(bar.lane, Math.max(bar.depth, this.depths.get(bar.lane) ?? 0));
     this.indexes = new Map();
     this.rows.forEach(([kind, , id], index) => {
       const key = keyOf(kind, id);
@@ -94,7 +98,8 @@ export class Ladder {
     clear(
       this.heads,
       el("span", { class: "lane-head time-head" }, say("time")),
-      this.model.drawing.lanes.map((lane, index) => {
+      this.used.map((number, index) => {
+        const lane = this.model.drawing.lanes[number];
         const [, name, pid] = /^(.*)\[(\d+)\]$/s.exec(lane.label) ?? [null, lane.label, ""];
         const room = Math.max(110, Math.min(this.lanes.between || 300, 300) - 10);
         const head = el(
@@ -103,9 +108,9 @@ export class Ladder {
           el("b", {}, visible(name)),
           el("small", {}, pid ? `pid ${pid}` : lane.router ? (name === say("router") ? "" : say("router")) : say("no-process"), lane.host && !lane.router ? ` · ${say("on-host", { host: lane.host })}` : ""),
         );
-        const x = this.lanes.xs[index];
+        const x = this.lanes.xs[number];
         head.style.maxWidth = `${room}px`;
-        const last = index === this.lanes.xs.length - 1 && index > 0;
+        const last = index === this.used.length - 1 && index > 0;
         if (index === 0) head.style.left = `${x - 12}px`;
         else if (last) head.style.right = `${this.lanes.width - x - 12}px`;
         else Object.assign(head.style, { left: `${x}px`, transform: "translateX(-50%)" });
@@ -168,17 +173,18 @@ export class Ladder {
   }
 
   drawLanes(start, end) {
-    return this.model.drawing.lanes.flatMap((lane, index) => {
+    return this.used.flatMap((number) => {
+      const lane = this.model.drawing.lanes[number];
       const born = lane.born === null ? 0 : this.places.yOf(lane.born);
       const ended = lane.ended === null ? end : this.places.yOf(lane.ended) + 10;
       if (born > end) return [];
-      return shapes.lane(this.lanes.xs[index], lane.router, Math.max(born, start), Math.max(Math.min(ended, end), start), end);
+      return shapes.lane(this.lanes.xs[number], lane.router, Math.max(born, start), Math.max(Math.min(ended, end), start), end);
     });
   }
 
   drawGap(gap) {
-    const { xs } = this.lanes;
-    const middle = xs.length > 1 ? (xs[0] + xs.at(-1)) / 2 : xs[0] + 120;
+    const xs = this.used.map((number) => this.lanes.xs[number]);
+    const middle = xs.length > 1 ? (xs[0] + xs[1]) / 2 : xs[0] + 120;
     return shapes.gap(xs, gap.y, say("gap", { length: duration(gap.ns) }), middle);
   }
 
@@ -236,14 +242,26 @@ export class Ladder {
 
   drawSegment([, time, id, source, target, from, to, took, hops], y) {
     const segment = this.model.get(`segment-${id}`);
-    const [x1, x2] = [this.lanes.xs[source], this.lanes.xs[target]];
-    const middle = (x1 + x2) / 2;
+    // A loop leaves its lane beside the bars of threads.
+    const aside = source === target ? 7 * (this.depths.get(source) ?? 0) : 0;
+    const [x1, x2] = [this.lanes.xs[source] + aside, this.lanes.xs[target] + aside];
     const room = Math.floor((Math.abs(x2 - x1) - 24) / this.cell);
-    const free = (words) => this.take(y - 3, middle - (words.length * this.cell) / 2, middle + (words.length * this.cell) / 2);
+    const free = (words) => this.between(x1, x2, y - 3, words.length * this.cell);
     const slow = took >= SLOW;
     const fall = this.options.scale && took ? this.places.yOf(time + took) - y : slow ? 7 : 0;
     const how = { lost: this.model.lost.has(id), room, free, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
     return shapes.arrow(x1, x2, y, how, segment);
+  }
+
+  // The middle of the place for a label between two lanes: beside the lanes on the way where it
+  // fits, over them where not; null where other words stand there.
+  between(x1, x2, y, size) {
+    if (x1 === x2) return this.take(y, x1 + 36, x1 + 36 + size) ? x1 + 36 : null;
+    const passed = this.lanes.xs.filter((x) => x !== undefined && x > Math.min(x1, x2) && x < Math.max(x1, x2));
+    const stops = [x1, ...(x1 < x2 ? passed : passed.reverse()), x2];
+    const roomy = stops.slice(1).findIndex((x, index) => Math.abs(x - stops[index]) > size + 24);
+    const middle = roomy === -1 ? (x1 + x2) / 2 : (stops[roomy] + stops[roomy + 1]) / 2;
+    return this.take(y, middle - size / 2, middle + size / 2) ? middle : null;
   }
 
   // Whether no words stand where these would; then they do.
@@ -269,15 +287,16 @@ export class Ladder {
     const goesRight = right >= shown.length || (left < shown.length && right >= Math.min(left, 40));
     const clipped = clip(shown, goesRight ? right : left);
     const size = (number.length + 1 + clipped.length) * this.cell + 12;
-    if (!this.take(y, goesRight ? x : x - size, goesRight ? x + size : x)) return [];
+    const aside = 12 + 7 * (this.depths.get(lane) ?? 0);
+    if (!this.take(y, goesRight ? x : x - size, goesRight ? x + size + aside : x)) return [];
     const spans = [shapes.span("number", number), " ", ...emphasized(clipped, errno)];
-    return [shapes.text(goesRight ? x + 12 : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
+    return [shapes.text(goesRight ? x + aside : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
   }
 
   drawEvent([, , id, lane], y) {
     const event = this.model.get(`kernel-${id}`);
-    const x = lane === null ? this.lanes.xs[0] : this.lanes.xs[lane];
-    return [shapes.mark(x, y), ...this.beside(lane ?? 0, y, `k${id}`, eventWords(event), null)];
+    const where = lane ?? this.used[0];
+    return [shapes.mark(this.lanes.xs[where], y), ...this.beside(where, y, `k${id}`, eventWords(event), null)];
   }
 
   drawEnd([, , , lane, words], y) {

@@ -10,13 +10,17 @@ const WIDEST = 820;
 const TYPICAL_STEP = 20; // px between two typical moments where time is to scale
 const LONGEST_STEP = 240; // and what is longer is shown as a gap
 
-// The x of each lane, and the whole width: the room there is, or more where that is too little.
-export function placeLanes(count, room, gutter) {
+// The x of each lane that is used, by its number, and the whole width: the room there is, or more
+// where that is too little.
+export function placeLanes(used, room, gutter) {
   const first = gutter + EDGE;
   const free = room - first - EDGE;
-  const between = count < 2 ? 0 : Math.min(WIDEST, Math.max(NARROWEST, free / (count - 1)));
-  const xs = Array.from({ length: count }, (_, index) => first + between * index);
-  return { xs, between, width: Math.max(room, first + between * Math.max(0, count - 1) + EDGE) };
+  const between = used.length < 2 ? 0 : Math.min(WIDEST, Math.max(NARROWEST, free / (used.length - 1)));
+  const xs = [];
+  used.forEach((number, index) => {
+    xs[number] = first + between * index;
+  });
+  return { xs, between, width: Math.max(room, first + between * Math.max(0, used.length - 1) + EDGE) };
 }
 
 // The y of every row, the gaps between them, and the height of all.

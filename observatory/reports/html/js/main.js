@@ -56,13 +56,14 @@ class Page {
     const filter = new Filter(this.model, wanted);
     const events = byId("events").checked;
     const rows = this.model.drawing.rows.filter((row) => filter.row(row) && (events || row[0] !== "kernel"));
+    const lanes = this.lanes(wanted);
     this.order = [...new Set(rows.map(([kind, , id]) => keyOf(kind, id)).filter(Boolean))];
-    this.ladder.show(rows);
+    this.ladder.show(rows.filter((row) => row[0] === "segment" || row[3] === null || lanes.includes(row[3])), lanes);
     for (const { name, table } of this.tables) {
       const all = this.model.document[name];
       const shown = all.filter((one) => filter[name].has(one.id));
       table.show(shown);
-      byId(`${name}-section`).hidden = all.length === 0;
+      present(`${name}-section`, all.length > 0);
       clear(byId(`${name}-count`), shown.length === all.length ? grouped(all.length) : say("some-of", { some: grouped(shown.length), all: grouped(all.length) }));
     }
     const { document: all } = this.model;
@@ -71,11 +72,24 @@ class Page {
     byId("ladder").hidden = rows.length === 0;
   }
 
+  // The lanes that there are: those of processes that use no socket where these are asked for.
+  lanes(wanted) {
+    const { drawing, aside } = this.model;
+    const used = new Set();
+    for (const [kind, , id, lane, target] of drawing.rows) {
+      if (kind === "segment") used.add(lane).add(target);
+      else if (kind !== "end" && kind !== "kernel" && (wanted.aside || !aside.has(id))) used.add(lane);
+    }
+    drawing.lanes.forEach((lane, number) => lane.router && used.add(number));
+    if (!used.size) drawing.lanes.forEach((_, number) => used.add(number));
+    return [...used].sort((a, b) => a - b);
+  }
+
   // --- Connections ---
 
   connections() {
     const all = this.model.document.connections;
-    byId("connections-section").hidden = all.length === 0;
+    present("connections-section", all.length > 0);
     clear(byId("connections-count"), grouped(all.length));
     if (!all.length) return;
     const choice = byId("connection-choice");
@@ -139,6 +153,12 @@ class Page {
     this.sequence.show(this.model.connections.get(this.shownConnection), on ? PAPER : undefined);
     clear(byId("left-out"), left ? say("printed-first", { count: grouped(left) }) : "");
   }
+}
+
+// Shows a section that has something in it, and the link to it.
+function present(id, there) {
+  byId(id).hidden = !there;
+  document.querySelector(`nav a[href="#${id}"]`).hidden = !there;
 }
 
 function printing(print) {

@@ -25,7 +25,7 @@ export function gap(xs, y, words, labelX) {
 }
 
 // An arrow between two lanes at height y. `room` says how many characters a label may have, `free`
-// whether the place of a label is free, `fall` how much lower it arrives, `from` and `to` that it begins or ends half-way, on a link, `hops`
+// gives the place of a label (null where there is none), `fall` how much lower it arrives, `from` and `to` that it begins or ends half-way, on a link, `hops`
 // the x of the routers that saw it.
 export function arrow(x1, x2, y, { lost, room, free, fall, from, to, hops, took }, segment) {
   if (x1 === x2 && !to && !from) return loop(x1, y, segment, free);
@@ -40,7 +40,7 @@ export function arrow(x1, x2, y, { lost, room, free, fall, from, to, hops, took 
   else shapes.push(svg("path", { class: "head", d: `M${end} ${at(end)}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
   for (const x of hops) shapes.push(svg("circle", { class: "hop", cx: x, cy: at(x), r: 2.6 }));
   shapes.push(from ? svg("path", { class: "cross", d: `M${start} ${low - 4}v8` }) : origin(start, low, segment.cause.kind));
-  shapes.push(label((x1 + x2) / 2, y + 2, "middle", segment, { room, free, took }));
+  shapes.push(label(y + 2, "middle", segment, { room, free, took }));
   return shapes;
 }
 
@@ -49,7 +49,7 @@ function loop(x, y, segment, free) {
     svg("path", { class: "line", d: `M${x + CLEAR} ${y - 6}c26 0 26 12 6 12` }),
     svg("path", { class: "head", d: `M${x + CLEAR} ${y + 6}l${HEAD} -4v8z` }),
     origin(x + CLEAR, y - 6, segment.cause.kind),
-    label(x + 36, y + 4, "start", segment, { room: 80, free, took: "" }),
+    label(y + 4, "start", segment, { room: 80, free, took: "" }),
   ];
 }
 
@@ -66,7 +66,7 @@ function origin(x, y, kind) {
 }
 
 // As much of the label as fits, the most telling first; nothing where others' words stand.
-function label(x, y, anchor, segment, { room, free, took }) {
+function label(y, anchor, segment, { room, free, took }) {
   const parts = [
     ["number", `#${segment.id}`],
     ["flags", segmentHead(segment)],
@@ -77,7 +77,12 @@ function label(x, y, anchor, segment, { room, free, took }) {
   const words = (choice) => choice.map(([, text]) => text).filter(Boolean).join(" ");
   const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];
   const fits = choices.filter((choice) => words(choice).length <= room);
-  const chosen = [fits[0] ?? choices.at(-1), choices.at(-1)].find((choice) => free(words(choice)));
+  let chosen = null;
+  let x = null;
+  for (const choice of [fits[0] ?? choices.at(-1), choices.at(-1)]) {
+    x ??= free(words(choice));
+    if (x !== null) chosen ??= choice;
+  }
   if (!chosen) return null;
   const spans = chosen.filter(([, text]) => text).flatMap(([style, text], index) => [index ? " " : "", span(style, text)]);
   return text(x, y, "halo", anchor, ...spans);
