@@ -125,6 +125,9 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
     if prompt and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
         return CauseKind.REPLY, "sent again: duplicate ACKs say it is missing"
+    if sacked and _waits_for_late(scene.conversation, arrival, sighting):
+        reason = "sent again: duplicate ACKs say it is missing, and it did not come late"
+        return CauseKind.TIMER, reason
     if prompt and side.last is not None and side.last.kind is Kind.REPEATED:
         return CauseKind.REPLY, "sent again: the ACK of what was sent again shows more missing"
     if scene.side(sighting.other).window == 0:
@@ -139,6 +142,14 @@ def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -
     """An ACK asks at once; what is sent again a timeout later (Linux waits 200 ms at least), or on
     a path without delay some milliseconds later, was not asked for by it."""
     return again.time_ns - arrival.arrived_ns < _patience(conversation)
+
+
+def _waits_for_late(conversation: Conversation, arrival: Sighting | None, again: Sighting) -> bool:
+    """What SACK shows to be missing may only have been overtaken: RACK waits for it a part of a
+    round trip, no timeout (RFC 8985 6.2)."""
+    if arrival is None or conversation.arrivals is None:
+        return False
+    return again.time_ns - arrival.arrived_ns < _LEAST_TIMEOUT_NS
 
 
 def _patience(conversation: Conversation) -> int:
@@ -271,11 +282,26 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
     asking = _asking(side, sighting)
     if asking is not None:
         return reply_to(asking, _why_repeated(asking, sighting), scene.by_order())
+    late = _late(scene, side, sighting)
+    if late is not None:
+        return late
     if sighting.seq < side.sent_until:
         return _overtaken(sighting)
     if side.window not in (-1, sighting.segment.window):
         return _window_update(scene, sighting, half)
     return unknown("an ACK that acknowledges nothing new and changes nothing")
+
+
+def _late(scene: Scene, side: Side, sighting: Sighting) -> Cause | None:
+    """The answer to an empty segment that others had overtaken, or that the path delivered twice:
+    a number before the one expected draws an ACK (RFC 9293 3.10.7.4), if not each time."""
+    old, merged = side.outdated, side.merged
+    side.outdated = side.merged = None
+    if old is not None and sighting.time_ns - old.arrived_ns < DELAYED_ACK_NS:
+        return reply_to(old, "ACK again: an older segment came late", scene.by_order())
+    if merged is not None and sighting.time_ns - merged.arrived_ns < DELAYED_ACK_NS:
+        return reply_to(merged, _why_repeated(merged, sighting), Confidence.LIKELY)
+    return None
 
 
 def _overtaken(sighting: Sighting) -> Cause:
@@ -306,6 +332,9 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
         covered = _carrier_up_to(sighting.other, sighting.ack or 0)
     if covered is None:
         return reply_to(None, "ACK of what the capture did not show", Confidence.LIKELY)
+    if not covered.fresh and covered in side.owed:
+        side.owed.remove(covered)
+        side.merged = covered
     what = _acknowledged(covered)
     if sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS:
         return reply_to(covered, what, scene.by_order())
@@ -319,7 +348,9 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
 
 def _near(conversation: Conversation) -> bool:
     """Each end answered the handshake at once: what comes late after that was held back by its
-    sender, and not under way for so long."""
+    sender, and not under way for so long. Where the way is seen, that is not in question."""
+    if conversation.arrivals is not None:
+        return True
     first, answer = conversation.client.syns[:1], conversation.server.syns[:1]
     last = conversation.establishing
     if not first or not answer or last is None:

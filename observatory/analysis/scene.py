@@ -29,6 +29,8 @@ class Side:
     are all those that no ACK has answered, oldest first;
     ``duplicate_acks`` counts the ACKs that arrived in a row for the same number; what it sent
     reaches up to ``sent_until``. ``heard`` says that something came after it sent last.
+    ``outdated`` is the latest empty arrival with a number that was no longer expected; ``merged``
+    an arrival that asked for an ACK of its own and may have got it together with another's.
     """
 
     last: Sighting | None = None
@@ -41,6 +43,8 @@ class Side:
     probes: int = 0
     sent_until: int = 0
     heard: bool = False
+    outdated: Sighting | None = None
+    merged: Sighting | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +133,8 @@ class Scene:
         if takes_space or sighting.probe:
             receiver.owed.append(sighting)
             receiver.wanting = sighting
+        elif sighting.seq < receiver.ack and "R" not in flags:
+            receiver.outdated = sighting
         repeats_ack = previous is not None and previous.ack == sighting.ack and not takes_space
         receiver.duplicate_acks = receiver.duplicate_acks + 1 if repeats_ack else 0
 

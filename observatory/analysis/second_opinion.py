@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from observatory.model import Analysis, AttributedSegment, Endpoint, Protocol, Segment
+from observatory.model import Analysis, AttributedSegment, CauseKind, Endpoint, Protocol, Segment
 from observatory.model.opinions import Disagreement, SharkRow
 
 SPACE = 1 << 32
@@ -127,6 +127,8 @@ def _order(pairs: Iterable[tuple[AttributedSegment, SharkRow]]) -> Iterator[Disa
         segment = one.segment
         if segment.protocol is not Protocol.TCP or row.stream is None:
             continue
+        if one.cause.kind is CauseKind.PATH:
+            continue  # Wireshark knows senders only, and takes a copy for sent again
         ours = _place(one, spaces[one.connection, segment.src])
         if one.relative_ack is not None and "R" not in segment.flags:
             spaces[one.connection, segment.dst].acknowledged(one.relative_ack)
