@@ -8,7 +8,8 @@
     kernel missing skb:kfree_skb       this kernel has no such event
 
 ``in ROLE`` is the thread that was running, nobody's if left out. Endpoints may be left out, the
-second too. What is written ``NAME=VALUE`` is the event's detail; ``OLD -> NEW`` are its states.
+second too. What is written ``NAME=VALUE`` is the event's detail; ``OLD -> NEW`` are its states;
+``about=#1`` says that the packet it names is that segment's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Protocol as Shape
 
-from observatory.model import Endpoint, KernelEvent, Process, Witness, parse_address
+from observatory.model import Endpoint, KernelEvent, Process, Segment, Witness, parse_address
+from observatory.model.calls import Argument
 
 EVENTS = (
     "sock:inet_sock_set_state",
@@ -60,6 +62,7 @@ class Telling(Shape):
     """What an event's line needs to know of the play so far."""
 
     now: int
+    segments: list[Segment]
     kernel: Kernel
     processes: dict[str, Process]
 
@@ -67,7 +70,10 @@ class Telling(Shape):
 
 
 def add_event(told: Telling, found: re.Match[str]) -> None:
-    detail = dict(pair.split("=", 1) for pair in found["detail"].split())
+    detail: dict[str, Argument] = dict(pair.split("=", 1) for pair in found["detail"].split())
+    if "about" in detail:
+        number = int(str(detail.pop("about"))[1:])
+        detail["segment_time"] = told.segments[number - 1].time_ns
     if found["old"]:
         detail = {"old": found["old"], "new": found["new"], **detail}
     told.kernel.events.append(

@@ -25,6 +25,7 @@ from observatory.analysis import (
 from observatory.analysis.arrivals import Arrivals
 from observatory.analysis.completions import Joined
 from observatory.analysis.describe import connections, notes, sockets
+from observatory.analysis.fates import fates
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.rules import explain
 from observatory.analysis.scene import Findings, Scene
@@ -106,7 +107,8 @@ def analyze(trace: Trace) -> Analysis:
     )
     joined = replace(joined, overflows=accept_queue.tally(joined, trace.counters))
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
-    attributed = _attribute(trace, joined, findings, explained)
+    told = fates(joined, witnessed, trace.counters)
+    attributed = _attribute(trace, joined, findings, explained, told)
     opened = connections(joined, explained, findings)
     heard = hear(witnessed, joined, calls, attributed, explained, opened)
     return Analysis(
@@ -206,7 +208,11 @@ def _explain(trace: Trace, joined: Joined, findings: Findings, call: Call) -> Ex
 
 
 def _attribute(
-    trace: Trace, joined: Joined, findings: Findings, explained: tuple[ExplainedCall, ...]
+    trace: Trace,
+    joined: Joined,
+    findings: Findings,
+    explained: tuple[ExplainedCall, ...],
+    told: Mapping[int, str],
 ) -> tuple[AttributedSegment, ...]:
     completes: dict[int, list[int]] = defaultdict(list)
     carries: dict[int, list[int]] = defaultdict(list)
@@ -237,6 +243,7 @@ def _attribute(
                 joined.mail.quotes.get(segment.id),
                 tuple(carries.get(segment.id, ())),
                 lost_after=joined.lost_after(segment),
+                fate=told.get(segment.id, ""),
             )
         )
     return tuple(attributed)

@@ -52,7 +52,6 @@ def _listener_began(ours: Path, kernels: Path) -> Path | None:
 
 # What a passive end went through of which no socket was made.
 _REQUESTS: Final = (
-    (CLOSED, LISTEN),
     (CLOSED, LISTEN, SYN_RECEIVED),
     (CLOSED, LISTEN, SYN_RECEIVED, LISTEN),
     (CLOSED, LISTEN, SYN_RECEIVED, CLOSED),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from observatory.model import Analysis, Connection, Protocol
-from observatory.reports.labels import process_names
+from observatory.reports.labels import process_names, segments_text
 from observatory.reports.style import Look, cells
 
 MOST_CONNECTIONS = 25
@@ -22,18 +22,18 @@ def connections(analysis: Analysis, look: Look, full: bool = False) -> list[str]
         return []
     shown = known if full else known[:MOST_CONNECTIONS]
     holders = _holders(analysis)
+    fates = _fates(analysis)
     lines = [look.paint("Connections and their states", "title")]
     for connection in shown:
-        lines += [*_connection(connection, holders, look), ""]
+        story = [*_story(connection, holders), *fates.get(connection.id, ())]
+        lines += [*_connection(connection, story, look), ""]
     if len(shown) < len(known):
         more = f"… {len(known) - len(shown):,} more connections · --full shows them all …"
         return lines + look.paragraph(more, "  ")
     return lines[:-1]
 
 
-def _connection(
-    connection: Connection, holders: dict[tuple[int, str], tuple[str, ...]], look: Look
-) -> Iterator[str]:
+def _connection(connection: Connection, story: list[str], look: Look) -> Iterator[str]:
     head = f"  conn {connection.id}  "
     indent = " " * len(head)
     client, server = str(connection.client), str(connection.server)
@@ -52,7 +52,7 @@ def _connection(
         else:
             yield look.text(start.rstrip())
             yield from look.paragraph(path, indent + "  ")
-    yield from look.flow(_story(connection, holders), indent)
+    yield from look.flow(story, indent)
 
 
 def _hung(start: str, words: str, look: Look) -> Iterator[str]:
@@ -76,6 +76,19 @@ def _story(connection: Connection, holders: dict[tuple[int, str], tuple[str, ...
         connection.complete and f"seen: {connection.complete}",
     ]
     return [str(part) for part in parts if part]
+
+
+def _fates(analysis: Analysis) -> dict[int, list[str]]:
+    """What became of the SYNs without an answer, by connection: ``SYN #1 #2 lost on the path``."""
+    found: dict[int, dict[str, list[int]]] = {}
+    for entry in analysis.segments:
+        if entry.fate and entry.connection is not None:
+            told = found.setdefault(entry.connection, {})
+            told.setdefault(entry.fate, []).append(entry.segment.id)
+    return {
+        number: [f"SYN {segments_text(tuple(ids))} {fate}" for fate, ids in told.items()]
+        for number, told in found.items()
+    }
 
 
 def _holders(analysis: Analysis) -> dict[tuple[int, str], tuple[str, ...]]:
