@@ -112,6 +112,11 @@ def test_what_is_dropped_on_the_way_is_seen_to_end_there(observe: Observe) -> No
     assert first == THERE[:2]
     assert second == THERE
     assert trace.segments[0].seq == trace.segments[1].seq
+    assert trace.run.topology is not None
+    assert trace.run.topology.faults == (
+        "router drops the first SYN to server",
+        "until the programs ended: router drops the first SYN to server: 1 packet",
+    )
 
 
 def test_faults_stand_among_the_kernels_events_in_time(observe: Observe) -> None:

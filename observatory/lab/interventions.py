@@ -110,6 +110,15 @@ class Interventions:
         hit = force.mend(fault, self._network)
         self._note(fault, f"mended: {force.told(fault, hit)}", pid)
 
+    def tell_hits(self) -> None:
+        """Note how many packets each fault that is still in force has hit."""
+        from observatory.lab import force
+
+        for fault in self._network.in_force:
+            hit = force.hits(fault, self._network)
+            if hit is not None:
+                self._note(fault, f"until the programs ended: {force.told(fault, hit)}", 0)
+
     def serve(self) -> None:
         """Do what the actors have asked for, in their order."""
         from observatory.lab.faults import from_record

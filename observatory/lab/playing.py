@@ -80,6 +80,11 @@ class Stage:
         os.close(gate_in)
         self._reap()
 
+    def tell_hits(self) -> None:
+        """After the play: how many packets the faults that are still in force have hit."""
+        if self._interventions is not None:
+            self._interventions.tell_hits()
+
     def _gather(self, roles: Iterable[str]) -> None:
         """Wait until every actor stands at the gate, or one has failed on the way."""
         awaited = {f"pid of {role}" for role in roles}

@@ -103,6 +103,7 @@ def run_stage(setting: Setting, control: socket.socket, observer: int) -> NoRetu
         _send_ready(control, setting, network)
         if control.recv(16) == b"go":
             behaviour.play(stage)
+            stage.tell_hits()
         message = {"ended": True}
     except ObservatoryError as failure:
         message = {"error": type(failure).__name__, "text": str(failure)}

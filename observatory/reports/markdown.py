@@ -19,6 +19,7 @@ from observatory.reports.labels import (
     segments_text,
 )
 from observatory.reports.ladder import ladder
+from observatory.reports.path import told
 from observatory.reports.style import Look
 from observatory.reports.text import coverage_text
 from observatory.reports.why import UNEXPLAINED_WORDS, evidence_text, reasons
@@ -42,6 +43,8 @@ def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
         yield from (plain(run.kernel), "")
     yield f"**{coverage_text(analysis.coverage)}**"
     yield ""
+    if sentences := list(told(analysis.trace)):
+        yield from ("## Path", "", *(f"- {plain(sentence)}" for sentence in sentences), "")
     drawn = draw(ladder(analysis), Look(LADDER_WIDTH), full)
     if drawn:
         yield from ("```text", *(line.replace("```", "'''") for line in drawn), "```", "")

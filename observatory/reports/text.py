@@ -9,6 +9,7 @@ from observatory.reports.counters import counters
 from observatory.reports.drawing import draw
 from observatory.reports.kernel import kernel_section
 from observatory.reports.ladder import ladder
+from observatory.reports.path import path
 from observatory.reports.selection import selected
 from observatory.reports.style import Look
 from observatory.reports.why import uncertain_segments, why
@@ -46,6 +47,7 @@ def render(
         notes = []
     sections = [
         heading(analysis, look),
+        path(analysis.trace, look),
         *told,
         kernel_section(analysis, look, full),
         counters(analysis.trace, look),
