@@ -36,6 +36,7 @@ class Page {
     showRun(byId("run"), model);
     showCoverage(byId("coverage"), model);
     this.connections();
+    this.legend();
     this.controls();
     this.filter(NOTHING);
     const read = route({
@@ -70,6 +71,17 @@ class Page {
     clear(byId("shown"), filter.active ? say("shown", { calls: grouped(filter.calls.size), allCalls: grouped(all.calls.length), segments: grouped(filter.segments.size), allSegments: grouped(all.segments.length) }) : "");
     byId("nothing-shown").hidden = rows.length > 0;
     byId("ladder").hidden = rows.length === 0;
+  }
+
+  // Of the legend, what occurs.
+  legend() {
+    const { document: all, lost } = this.model;
+    const seen = new Set(all.segments.map((one) => one.cause.kind));
+    if (all.calls.length) seen.add("bar");
+    if (all.kernel.length) seen.add("kernel");
+    if (all.segments.some((one) => one.retransmission)) seen.add("again");
+    if (lost.size) seen.add(all.segments.some((one) => one.sightings?.length) ? "lost" : "unanswered");
+    for (const entry of document.querySelectorAll(".ladder-legend [data-of]")) entry.hidden = !seen.has(entry.dataset.of);
   }
 
   // The lanes that there are: those of processes that use no socket where these are asked for.

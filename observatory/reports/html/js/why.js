@@ -89,7 +89,7 @@ export class Why {
     return [
       el("h3", {}, el("span", { class: "number" }, `#${segment.id} `), el("code", {}, visible(`${segmentHead(segment)} ${segmentNumbers(segment)}`))),
       el("p", { class: "where" }, visible(segment.src), " → ", visible(segment.dst)),
-      el("p", { class: "badges" }, confidence(cause.confidence), this.model.lost.has(segment.id) ? el("span", { class: "badge lost" }, `✗ ${say("lost")}`) : null, segment.retransmission ? el("span", { class: "badge again" }, `↻ ${say("retransmission")}`) : null),
+      el("p", { class: "badges" }, confidence(cause.confidence), this.model.lost.has(segment.id) ? el("span", { class: "badge lost" }, `✗ ${say(segment.sightings?.length ? "lost-there" : "lost")}`) : null, segment.retransmission ? el("span", { class: "badge again" }, `↻ ${say("retransmission")}`) : null),
       el("p", { class: "explanation" }, say(`cause-${cause.kind}`), cause.reason ? [": ", this.linked(cause.reason)] : null),
       this.ties(`segment-${segment.id}`),
       this.testimony(`segment-${segment.id}`, segment.kernel),
