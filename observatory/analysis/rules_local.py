@@ -61,8 +61,10 @@ YES_NO_PEER = Because({"told": "it is not connected"})
 
 def _fins_of_both(view: View) -> list[int]:
     """Both ends' FINs, where both had passed."""
-    ends = [end.fins[:1] for end in (view.half, view.other) if end is not None]
-    fins = sorted(s.id for end in ends for s in end if s.time_ns <= view.call.entered_ns)
+    half, other, until = view.half, view.other, view.call.entered_ns
+    sent = [s.id for s in half.fins[:1] if s.time_ns <= until] if half else []
+    came = [s.id for s in other.fins if s.arrived_ns <= until] if other else []
+    fins = sorted((*sent, *came[:1]))
     return fins if len(fins) == 2 else []
 
 

@@ -63,7 +63,7 @@ def _accepted(view: View) -> Because | None:
 
 
 def _waited(view: View) -> str:
-    done = max((view.segment(number).time_ns for number in view.completed_by), default=0)
+    done = max((view.came_ns(number) for number in view.completed_by), default=0)
     if done >= view.call.entered_ns:
         return "accept() was waiting when it came"
     return "it was waiting in the accept queue"
@@ -97,7 +97,7 @@ def _aborted_before(view: View) -> Because | None:
     conversation = view.joined.conversation_of(half)
     if conversation is None:
         return None
-    resets = [s.id for s in conversation.client.resets if s.time_ns <= view.call.entered_ns]
+    resets = [s.id for s in conversation.client.resets if s.arrived_ns <= view.call.entered_ns]
     if not resets:
         return None
     return Because({**because.facts, "reset": f"#{resets[0]}"}, segments=(resets[0],))
@@ -133,7 +133,7 @@ def _descriptors_used_up(view: View) -> Because | None:
         c.establishing.id
         for c in queued
         if c.establishing is not None
-        and c.establishing.time_ns <= view.decided_ns
+        and c.establishing.arrived_ns <= view.decided_ns
         and _not_yet_accepted(view, c.id)
     ]
     if not waiting:

@@ -41,7 +41,7 @@ def _out_of_band(view: View) -> Because | None:
 def _received(view: View) -> Because | None:
     if not view.completed_by:
         return None
-    latest = max(view.segment(number).time_ns for number in view.completed_by)
+    latest = max(view.came_ns(number) for number in view.completed_by)
     waiting = latest >= view.call.entered_ns
     told = "recv was waiting for it" if waiting else "it was in the receive buffer already"
     return Because({"waited": told})
@@ -53,7 +53,7 @@ def _received_although_shut(view: View) -> Because | None:
     because, life = _received(view), view.life
     if not shut or because is None or life is None or not life.is_tcp:
         return None
-    came = min(view.segment(number).time_ns for number in view.completed_by)
+    came = min(view.came_ns(number) for number in view.completed_by)
     if came < shut[0].entered_ns:
         return None
     return Because({"shutdown": f"c{shut[0].id}"}, (shut[0].id,))
@@ -98,8 +98,9 @@ def _fin_came(view: View) -> Because | None:
     life = view.joined.descriptors.sockets.get(other.socket) if other and other.socket else None
     ender = ends_sending(life) if life else None
     by = f" (sent by c{ender})" if ender is not None else ""
-    over = (*half.fins, *half.resets, *(other.resets if other else ())) if half else ()
-    shut = any(s.time_ns <= returned(view) for s in over)
+    sent = [s.time_ns for s in (*half.fins, *half.resets)] if half else []
+    came = [s.arrived_ns for s in other.resets] if other else []
+    shut = any(at_ns <= returned(view) for at_ns in (*sent, *came))
     more = "" if shut else " This end can go on sending."
     facts = {"fin": f"#{fin}", "by": by, "more": more}
     return Because(facts, (ender,) if ender else ())

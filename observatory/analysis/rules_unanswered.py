@@ -109,7 +109,7 @@ def _waited_for_answer(view: View) -> Iterator[tuple[SocketLife, Half]]:
         if half is None or conversation is None or not _syns(half):
             continue
         other = conversation.opposite(half)
-        answers = [s for s in (*other.syns, *other.resets) if s.time_ns <= until]
+        answers = [s for s in (*other.syns, *other.resets) if s.arrived_ns <= until]
         if half.syns[0].time_ns <= until and not answers and half is not other:
             yield view.joined.descriptors.sockets[number], half
 

@@ -29,7 +29,7 @@ from observatory.model import Segment
 def _broken(view: View) -> Because | None:
     """EPIPE: the sending direction is over, by a RST that came or by our own shutdown."""
     other = view.other
-    resets = [r.id for r in other.resets if r.time_ns <= returned(view)] if other else []
+    resets = [r.id for r in other.resets if r.arrived_ns <= returned(view)] if other else []
     told = _told_reset(view)
     if not resets:
         return None

@@ -111,6 +111,10 @@ class View:
     def segment(self, number: int) -> Segment:
         return self.joined.segments[number]
 
+    def came_ns(self, number: int) -> int:
+        """When a segment came to its receiver."""
+        return self.joined.came_ns(self.segment(number))
+
     def segments_of(self, numbers: tuple[int, ...], protocol: Protocol) -> list[Segment]:
         found = (self.segment(number) for number in numbers)
         return [segment for segment in found if segment.protocol is protocol]
