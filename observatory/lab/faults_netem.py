@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from observatory.errors import ScenarioFailed
 from observatory.lab.faults import Carried, Delay, Duplicate
 
 if TYPE_CHECKING:
@@ -47,22 +48,39 @@ def available(network: Network) -> bool:
 
 
 def put_netem(fault: Carried, network: Network) -> Callable[[], int | None]:
-    """Put ``fault`` in force where the packets leave; what mends it. netem tells no count."""
+    """Put ``fault`` in force where the packets leave; what mends it. netem tells no count.
+
+    Raises ScenarioFailed where an interface has one already.
+    """
+    from pyroute2.netlink.exceptions import NetlinkError
+
     wanted = parameters(fault)
     assert wanted is not None
     mended: list[Callable[[], object]] = []
-    for sender, receiver in (fault.link, fault.link[::-1]):
-        if fault.towards not in ("", receiver):
-            continue
-        routes, device = network.routes(sender), network.interface(sender, receiver)
-        index = network.index(sender, device)
-        routes.tc("add", "netem", index=index, handle=_ROOT, **wanted)
-        network.carry(sender, device, NAME)
-        mended.append(partial(routes.tc, "del", index=index, handle=_ROOT))
 
     def mend() -> int | None:
         for each in mended:
             each()
         return None  # it tells no count
 
+    for sender, receiver in (fault.link, fault.link[::-1]):
+        if fault.towards not in ("", receiver):
+            continue
+        routes, device = network.routes(sender), network.interface(sender, receiver)
+        index = network.index(sender, device)
+        try:
+            routes.tc("add", "netem", index=index, handle=_ROOT, **wanted)
+        except NetlinkError as refusal:
+            mend()
+            raise ScenarioFailed(
+                f"the kernel did not take it: {fault.sentence}: {refusal}. An interface has one "
+                "netem; where a link is to have several faults, have Relayed(link) among the first."
+            ) from None
+        network.carry(sender, device, NAME)
+        mended.append(partial(_take_away, network, sender, device, index))
     return mend
+
+
+def _take_away(network: Network, host: str, device: str, index: int) -> None:
+    network.routes(host).tc("del", index=index, handle=_ROOT)
+    network.carry(host, device, "")

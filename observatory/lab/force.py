@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from observatory.errors import ScenarioFailed
+from observatory.errors import ScenarioFailed, UsageError
 from observatory.lab import faults_netem, faults_nft, faults_routes, relay_link
 from observatory.lab.faults import Carried, Fault, Filter, Hook, Relayed, Routing
 
@@ -45,15 +45,20 @@ def prepare(faults: Iterable[Fault], network: Network) -> None:
 
     For the time before the play: links that change now lose their interfaces for new ones.
     """
-    netem = None
-    for fault in faults:
-        if isinstance(fault, Relayed):
+    for there in _by_link(faults).values():
+        # netem can be one thing for all packets of an interface.
+        fault, *more = there
+        simple = isinstance(fault, Carried) and not more and faults_netem.parameters(fault)
+        if not simple or not faults_netem.available(network):
             relay_link.lay(fault.link, network)
-        elif isinstance(fault, Carried):
-            if netem is None:
-                netem = faults_netem.available(network)
-            if not (netem and faults_netem.parameters(fault)):
-                relay_link.lay(fault.link, network)
+
+
+def _by_link(faults: Iterable[Fault]) -> dict[frozenset[str], list[Carried | Relayed]]:
+    found: dict[frozenset[str], list[Carried | Relayed]] = {}
+    for fault in faults:
+        if isinstance(fault, Carried | Relayed):
+            found.setdefault(frozenset(fault.link), []).append(fault)
+    return found
 
 
 def put(fault: Fault, network: Network) -> None:
@@ -124,6 +129,8 @@ def _put_routing(fault: Routing, network: Network) -> InForce:
 
 
 def _put_carried(fault: Carried, network: Network) -> InForce:
+    if fault.towards not in ("", *fault.link):
+        raise UsageError(f"{fault.towards} is no end of the link {' - '.join(fault.link)}")
     relay = network.wires.get(frozenset(fault.link))
     if relay is None:
         return _put_netem(fault, network)

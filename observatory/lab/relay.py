@@ -108,13 +108,7 @@ class Relay:
     ) -> None:
         """Put ``fault`` in force from the next packet on. ``number`` names it in ``mend``;
         ``addresses`` are those of the hosts that its match names."""
-        sides = [0, 1]
-        if fault.towards:
-            if fault.towards not in self.ends:
-                raise ScenarioFailed(
-                    f"{fault.towards} is no end of the link {' - '.join(self.ends)}"
-                )
-            sides = [1 - self.ends.index(fault.towards)]
+        sides = [1 - self.ends.index(fault.towards)] if fault.towards else [0, 1]
         known = {host: sorted(found) for host, found in (addresses or {}).items()}
         order = {"number": number, "fault": to_record(fault), "sides": sides, "addresses": known}
         self._order({"put": order})

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from observatory.errors import ScenarioFailed, UsageError
-from observatory.lab import faults_netem, force, namespace, watching
+from observatory.lab import force, namespace, watching
 from observatory.lab.faults import (
     MILLISECOND,
     CutLink,
@@ -15,7 +15,6 @@ from observatory.lab.faults import (
     DeafNeighbour,
     Delay,
     Drop,
-    Duplicate,
     Hook,
     Lose,
     Reject,
@@ -357,40 +356,6 @@ def test_a_relay_that_is_there_takes_later_faults():
             return [before, seconds > 0.9, bench.mend(fault)]
 
     assert in_lab(check) == ["ok", True, 1]
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        (Delay(delay_ns=3_000), {"delay": 3, "limit": 100_000}),
-        (Duplicate(), {"duplicate": 100, "limit": 100_000}),
-        (Duplicate(gap_ns=1_000), None),
-        (Delay(delay_ns=3_500), None),
-        (Delay(match=FIN), None),
-        (Delay(first=1), None),
-        (Lose(), None),
-    ],
-)
-def test_netem_is_asked_for_what_it_can_do(fault, told):
-    assert faults_netem.parameters(fault) == told
-
-
-def test_netem_delays_where_the_kernel_has_it():
-    def check(bench):
-        if not faults_netem.available(bench.network):
-            return None
-        fault = Delay(("router", "server"), 30 * MILLISECOND)
-        with bench.listener():
-            force.put(fault, bench.network)
-            bench.outcome()
-            late = elapsed(bench.outcome)
-            force.mend(fault, bench.network)
-            return [late, elapsed(bench.outcome)]
-
-    found = in_lab(check)
-    if found is None:
-        pytest.skip("this kernel has no netem")
-    assert found[0] >= 0.06 > found[1]
 
 
 # Mistakes, and what is left behind.

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from observatory.errors import ScenarioFailed
+from observatory.errors import ScenarioFailed, UsageError
 from observatory.lab import relay_link, watching
 from observatory.lab.faults import MILLISECOND, Delay, Duplicate, Lose, Relayed, Reorder
 from observatory.lab.match import DATA, SYN, Match
@@ -213,7 +213,7 @@ def test_the_same_interfaces_are_at_the_ends():
 
 def test_a_host_that_is_no_end_of_the_link_is_told():
     def check(bench):
-        with pytest.raises(ScenarioFailed, match="nobody is no end of the link client - server"):
+        with pytest.raises(UsageError, match="nobody is no end of the link client - server"):
             bench.put(Delay(LINK, towards="nobody"))
 
     in_lab(check, PAIR)
