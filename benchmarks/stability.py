@@ -4,9 +4,9 @@
 
 The catalogue is run again and again, several behaviours side by side, while processes that do
 nothing but count keep every processor busy. Of each run these must not change: whether it shows
-what it promises and is explained whole (tests/scenarios/fulfilment.py); each process's calls with
-their outcome, the rule that explains them and its confidence; and which kinds of segments there
-are, with what caused each. How often something was sent again and which ACKs travel alone are a
+what it promises and is explained whole (tests/scenarios/fulfilment.py); each process's calls, their
+outcomes, the rules that explain them and their confidence; and which kinds of segments there are,
+with what caused each. How often something was sent again and which ACKs travel alone are a
 matter of time, and no part of it. Exit status 1 if any behaviour changed.
 """
 
@@ -44,33 +44,22 @@ def shown(name: str) -> Shown:
 
 
 def _calls(analysis: Analysis) -> Iterator[tuple[str, ...]]:
-    """Each process's calls in their order, as often as they were made; polls may find something
-    ready at once or wait for it, and are told by their outcome alone."""
+    """What each process called, with which outcomes. How many recv() it takes to read a stream,
+    and which of two connections comes first, is a matter of time."""
     role_of = roles(analysis)
-    counted: Counter[str] = Counter()
     for one in analysis.calls:
-        role = role_of.get(one.call.pid, "")
-        counted[role] += 1
         yield (
             "call",
-            role,
-            f"{counted[role]:03}",
+            role_of.get(one.call.pid, ""),
             one.call.name,
             outcome(one.call),
-            _family(one.explanation.rule),
+            PIECES.get(one.explanation.rule, one.explanation.rule),
             one.explanation.confidence.value,
         )
 
 
-# Rules that tell apart only what came first, the call or the segment: a matter of time.
-SAME_BUT_FOR_TIME = (
-    ("recv-waited", "recv"),
-    ("accept-waited", "accept"),
-)
-
-
-def _family(rule: str) -> str:
-    return dict(SAME_BUT_FOR_TIME).get(rule, rule)
+# How a stream was cut into what recv() returned.
+PIECES = {"recv-part": "recv"}
 
 
 def _segments(analysis: Analysis) -> Iterator[tuple[str, ...]]:
@@ -78,7 +67,8 @@ def _segments(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     role_of = roles(analysis)
     for one in analysis.segments:
         kind = _kind(one)
-        if kind == "ACK" or one.retransmission:
+        rides = kind == "FIN" and one.segment.length  # whether a FIN found data to go with
+        if kind == "ACK" or one.retransmission or rides:
             continue
         call = calls.get(one.cause.call or 0)
         who = f"{call.name} by {role_of.get(call.pid, '')}" if call else ""

@@ -43,7 +43,8 @@ def connect_over_router(stage: Stage) -> None:
             actor.tell("listening")
             connection, _ = listener.accept()
             with connection:
-                connection.recv(100)
+                while connection.recv(100):
+                    pass
 
     def client(actor: Actor) -> None:
         actor.ask("listening")
