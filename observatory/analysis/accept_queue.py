@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from observatory.analysis.arrivals import NEVER
 from observatory.analysis.callsets import ACCEPTING
 from observatory.analysis.completions import Joined
+from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER
 from observatory.analysis.queue_told import Overflow, Told, overflows, told_after
 from observatory.analysis.wire import Conversation, Half, Sighting
@@ -49,47 +50,65 @@ def full_for(joined: Joined, conversation: Conversation, syn: Sighting) -> FullQ
     time_ns = syn.arrived_ns
     if listener is None or time_ns == NEVER:
         return None
-    listens = [c for c in listener.named("listen") if c.entered_ns <= time_ns]
-    backlog = listens[-1].args.get("backlog") if listens else None
-    if not isinstance(backlog, int):
+    listen = _last_listen(listener, time_ns)
+    backlog = listen.args.get("backlog") if listen else None
+    if listen is None or not isinstance(backlog, int):
         return None
     told = told_after(listener, time_ns)
     holds = (max(backlog, 0) if told is None else told.limit) + 1
-    waiting, leaving = _in_queue(joined, listener.id, time_ns)
-    seen = FullQueue(listens[-1], backlog, holds, waiting)
+    waiting, possibly = _in_queue(joined, listener.id, time_ns, holds)
+    seen = FullQueue(listen, backlog, holds, waiting)
     if told is not None:
         entering = _entering(joined, listener.id, time_ns, told.at_ns)
         if told.length - entering >= holds:
             return replace(seen, told=told)
-        taken = _taken_by(joined, (*waiting, *leaving), told.at_ns)
+        taken = _taken_by(joined, (*waiting, *possibly), told.at_ns)
         if told.length + taken < holds:
             denied = replace(seen, told=told, sure=False, denied=True)
             return denied if len(waiting) >= holds else None
     if len(waiting) >= holds:
         return seen
-    possible = (*waiting, *leaving)
-    return replace(seen, waiting=possible, sure=False) if len(possible) >= holds else None
+    both = (*waiting, *possibly)
+    return replace(seen, waiting=both, sure=False) if len(both) >= holds else None
+
+
+def _last_listen(listener: SocketLife, time_ns: int) -> Call | None:
+    listens = [call for call in listener.named("listen") if call.entered_ns <= time_ns]
+    return listens[-1] if listens else None
 
 
 def _in_queue(
-    joined: Joined, listener: int, time_ns: int
+    joined: Joined, listener: int, time_ns: int, holds: int
 ) -> tuple[tuple[Conversation, ...], tuple[Conversation, ...]]:
     """Those that had surely entered the queue and had surely not been taken, newest first; and
-    those that an accept may have been taking. It is first in, first out: older than one that was
+    those of which that is only possible: an accept may have been taking them, or their last ACK
+    may have found the queue full itself. It is first in, first out: older than one that was
     taken, none is there."""
     queued = joined.queued.get(listener, [])
     waiting: list[Conversation] = []
-    leaving: list[Conversation] = []
-    for index in range(bisect_right(queued, time_ns, key=_entered) - 1, -1, -1):
+    possibly: list[Conversation] = []
+    leaving = False
+    newest = bisect_right(queued, time_ns, key=_entered) - 1
+    taken = newest
+    while taken >= 0 and _left_ns(joined, queued[taken]) > time_ns:
+        taken -= 1
+    for index in range(newest, taken, -1):
         conversation = queued[index]
+        while taken >= 0 and _left_ns(joined, queued[taken]) > _entered(conversation):
+            taken -= 1
+        had_room = index - taken <= holds
         accept = joined.matching.accepted_by.get(conversation.id)
-        if accept is not None and (accept.returned_ns or FOREVER) <= time_ns:
-            break
-        if leaving or (accept is not None and accept.entered_ns <= time_ns):
-            leaving.append(conversation)
-        elif not any(reset.time_ns <= time_ns for reset in conversation.server.resets):
-            waiting.append(conversation)
-    return tuple(waiting), tuple(leaving)
+        leaving = leaving or (accept is not None and accept.entered_ns <= time_ns)
+        if any(reset.time_ns <= time_ns for reset in conversation.server.resets):
+            continue
+        (waiting if had_room and not leaving else possibly).append(conversation)
+    return tuple(waiting), tuple(possibly)
+
+
+def _left_ns(joined: Joined, conversation: Conversation) -> int:
+    """By when it had surely been taken out of the queue."""
+    accept = joined.matching.accepted_by.get(conversation.id)
+    return FOREVER if accept is None else accept.returned_ns or FOREVER
 
 
 def _entered(conversation: Conversation) -> int:
@@ -120,19 +139,39 @@ def room_made(joined: Joined, full: FullQueue, until_ns: int) -> Call | None:
 
 def tally(joined: Joined, counters: Iterable[Counter]) -> Mapping[str, Overflow]:
     """By host, where the kernel counted exactly: how many SYNs are seen to have found an accept
-    queue full, and how many it counted."""
+    queue full, and how many segments it counted."""
     known = tuple(counters)
     found: Tally[str] = Tally()
+    others: Tally[str] = Tally()
     for conversation in joined.wire.conversations:
         for syn in _unanswered(conversation.client, conversation.server):
-            if full_for(joined, conversation, syn):
-                found[host_of(joined, conversation)] += 1
-    counted = {host: overflows(known, host) for host in found}
+            full = full_for(joined, conversation, syn)
+            (found if full else others)[host_of(joined, conversation)] += 1
     return {
-        host: Overflow(number, exactly)
-        for host, number in found.items()
-        if (exactly := counted[host]) is not None
+        host: Overflow(
+            found[host],
+            counted,
+            found[host] == counted and not others and _acks_had_room(joined),
+        )
+        for host in found
+        if (counted := overflows(known, host)) is not None
     }
+
+
+def _acks_had_room(joined: Joined) -> bool:
+    """Whether no handshake's last ACK can have met a full queue."""
+    for listener, queued in joined.queued.items():
+        life = joined.descriptors.sockets[listener]
+        taken = -1
+        for index, conversation in enumerate(queued):
+            came_ns = _entered(conversation)
+            while taken + 1 < index and _left_ns(joined, queued[taken + 1]) <= came_ns:
+                taken += 1
+            listen = _last_listen(life, came_ns)
+            backlog = listen.args.get("backlog") if listen else None
+            if not isinstance(backlog, int) or index - taken > max(backlog, 0) + 1:
+                return False
+    return True
 
 
 def host_of(joined: Joined, conversation: Conversation) -> str:

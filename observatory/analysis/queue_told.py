@@ -32,10 +32,13 @@ class Told:
 @dataclass(frozen=True, slots=True)
 class Overflow:
     """A host's accept queues over the whole run: ``found`` SYNs are seen to have found one full,
-    ``counted`` segments, SYNs and the last ACKs of handshakes, were counted as such."""
+    ``counted`` segments, SYNs and the last ACKs of handshakes, were counted as such. ``exactly``
+    says that the two are the same segments: as many, no other SYN without an answer, and no ACK
+    that can have met a full queue."""
 
     found: int
     counted: int
+    exactly: bool
 
 
 def told_after(listener: SocketLife, time_ns: int) -> Told | None:

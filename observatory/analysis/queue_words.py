@@ -38,11 +38,11 @@ def calls(full: FullQueue) -> tuple[int, ...]:
 
 def sure(full: FullQueue, conversation: Conversation, view: View) -> bool:
     """Whether nothing speaks against it, and something more than a possibility for it: where it
-    is only possible, that the kernel counted just as many SYNs as are taken to be dropped so."""
+    is only possible, that the kernel counted just those SYNs that are taken to be dropped so."""
     overflow = view.joined.overflows.get(host_of(view.joined, conversation))
     if full.denied or (overflow and overflow.counted < overflow.found):
         return False
-    return full.sure or (overflow is not None and overflow.counted == overflow.found)
+    return full.sure or (overflow is not None and overflow.exactly)
 
 
 def kernels(full: FullQueue, conversation: Conversation, view: View) -> str:
