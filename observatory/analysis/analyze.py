@@ -33,7 +33,7 @@ from observatory.analysis.view import View
 from observatory.analysis.wire import Conversation, Kind, Sighting, Wire, follow
 from observatory.analysis.witness import find_listeners, placed, witness
 from observatory.analysis.witness_judge import hear
-from observatory.analysis.witness_settle import last_holders, settle_openings
+from observatory.analysis.witness_settle import last_holders, tell_ports
 from observatory.model import (
     Analysis,
     AttributedSegment,
@@ -64,11 +64,11 @@ def analyze(trace: Trace) -> Analysis:
     replayed = descriptors.replay(trace.calls, trace.processes)
     arrivals = Arrivals(trace)
     wire = follow(trace.segments, _listening_ports(trace.calls), arrivals)
-    matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
     witnessed = witness(trace, wire)
+    tell_ports(witnessed, replayed)
     find_listeners(witnessed, replayed.used)
-    settle_openings(witnessed, matched)
-    endings.settle(replayed, wire, last_holders(witnessed, matched))
+    matched = matching.match(replayed, wire, lossy=trace.dropped > 0)
+    endings.settle(replayed, wire, last_holders(witnessed))
     flows = {c.id: streams.build(c, matched, exact=exact) for c in wire.conversations}
     datagrams.attribute_raw(replayed, trace.segments, findings)
     calls = {call.id: call for call in trace.calls}

@@ -8,10 +8,11 @@ packet, and answers it, in the thread that sent it.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from bisect import bisect_right
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from observatory.analysis.wire import Half, Kind, Sighting, Wire
 from observatory.analysis.witness_events import (
@@ -37,6 +38,7 @@ Direction = tuple[Endpoint | int, Endpoint | None]
 
 # An active reset is told after it went out, a reply before; in between the kernel may deliver it.
 NEAR_NS = 20_000_000
+CLOSE_NS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -92,8 +94,11 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
     _add_states(by_half, found.life_of)
     found.of_half = {h: sorted(e, key=lambda one: one.time_ns) for h, e in by_half.items()}
     found.resets = _pair(_named(trace.kernel, SEND_RESET), wire.sightings.values(), _is_reset)
-    again = _named(trace.kernel, RETRANSMIT, RETRANSMIT_SYNACK)
-    found.again = _pair(again, wire.sightings.values(), _is_repeated)
+    sightings = wire.sightings.values()
+    found.again = {
+        **_pair(_named(trace.kernel, RETRANSMIT), sightings, _is_repeated),
+        **_pair(_named(trace.kernel, RETRANSMIT_SYNACK), sightings, _is_syn_ack),
+    }
     at = {segment.time_ns: segment.id for segment in trace.segments}
     found.drops = _drops(trace.kernel, at)
     found.answered = {
@@ -202,42 +207,72 @@ def _named(events: Iterable[KernelEvent], *names: str) -> list[KernelEvent]:
     return [event for event in events if event.event in names]
 
 
-def _is_reset(event: KernelEvent, sighting: Sighting) -> bool:
+def _is_reset(sighting: Sighting) -> bool:
     return sighting.kind is Kind.RESET
 
 
-def _is_repeated(event: KernelEvent, sighting: Sighting) -> bool:
-    if event.event == RETRANSMIT_SYNACK:
-        return sighting.kind is Kind.SYN_ACK
-    return sighting.kind in (Kind.REPEATED, Kind.PROBE) or (
-        sighting.original is not None and sighting.kind is not Kind.SYN_ACK
-    )
+def _is_repeated(sighting: Sighting) -> bool:
+    if sighting.kind is Kind.SYN_ACK:
+        return False
+    return sighting.kind in (Kind.REPEATED, Kind.PROBE) or sighting.original is not None
+
+
+def _is_syn_ack(sighting: Sighting) -> bool:
+    return sighting.kind is Kind.SYN_ACK
 
 
 def _pair(
     events: Sequence[KernelEvent],
     sightings: Iterable[Sighting],
-    fits: Callable[[KernelEvent, Sighting], bool],
+    fits: Callable[[Sighting], bool],
 ) -> dict[int, KernelEvent]:
-    """Segment id to the event that tells of it: of one direction, the nearest in time."""
-    if not events:
-        return {}
-    wanted = {_direction(event) for event in events}
-    candidates: dict[Direction | None, list[Sighting]] = defaultdict(list)
-    for sighting in sightings:
+    """Segment id to the event that tells of it: of one direction, the nearest in time. Both are
+    gone through in order, so that neither is told twice."""
+    by_direction: dict[Direction, list[KernelEvent]] = defaultdict(list)
+    for event in events:
+        direction = _direction(event)
+        if direction is not None:
+            by_direction[direction].append(event)
+    waiting: dict[Direction, deque[Sighting]] = {one: deque() for one in by_direction}
+    for sighting in filter(fits, sightings) if waiting else ():
         src, dst = sighting.segment.src, sighting.segment.dst
         directions: tuple[Direction, ...] = (src, dst), (src, None), (src.port, None)
         for direction in directions:
-            if direction in wanted:
-                candidates[direction].append(sighting)
-    taken: dict[int, KernelEvent] = {}
-    for event in events:
-        near = _near(candidates.get(_direction(event), []), event.time_ns)
-        free = [s for s in near if s.id not in taken and fits(event, s)]
-        if free:
-            best = min(free, key=lambda s: abs(s.time_ns - event.time_ns))
-            taken[best.id] = event
-    return taken
+            if direction in waiting:
+                waiting[direction].append(sighting)
+    told: dict[int, KernelEvent] = {}
+    for direction, said in by_direction.items():
+        for event, following in zip_longest(said, said[1:]):
+            nearest = _nearest(waiting[direction], event.time_ns, told)
+            if nearest is None:
+                continue
+            if following is not None and _is_rather(following, event, nearest):
+                waiting[direction].appendleft(nearest)  # what this event tells of was not captured
+            else:
+                told[nearest.id] = event
+    return told
+
+
+def _is_rather(following: KernelEvent, event: KernelEvent, sighting: Sighting) -> bool:
+    """Whether the segment is the next event's, and far from this one."""
+    far = abs(event.time_ns - sighting.time_ns)
+    return far > CLOSE_NS and abs(following.time_ns - sighting.time_ns) < far
+
+
+def _nearest(
+    waiting: deque[Sighting], time_ns: int, told: Mapping[int, KernelEvent]
+) -> Sighting | None:
+    """Takes the segment nearest to a moment, and those before it, from those that wait."""
+    best: Sighting | None = None
+    while waiting and waiting[0].time_ns <= time_ns + NEAR_NS:
+        one = waiting[0]
+        nearer = best is None or abs(one.time_ns - time_ns) < abs(best.time_ns - time_ns)
+        if best is not None and not nearer:
+            break
+        waiting.popleft()
+        if one.id not in told and one.time_ns >= time_ns - NEAR_NS:
+            best = one
+    return best
 
 
 def _direction(event: KernelEvent) -> Direction | None:
@@ -248,12 +283,6 @@ def _direction(event: KernelEvent) -> Direction | None:
     if event.src.is_wildcard:
         return event.src.port, None
     return event.src.on_the_wire(), endpoint(event.dst)
-
-
-def _near(sightings: Sequence[Sighting], time_ns: int) -> Sequence[Sighting]:
-    first = bisect_left(sightings, time_ns - NEAR_NS, key=lambda s: s.time_ns)
-    last = bisect_right(sightings, time_ns + NEAR_NS, key=lambda s: s.time_ns)
-    return sightings[first:last]
 
 
 def spoken_of(event: KernelEvent, at: Mapping[int, int]) -> int | None:

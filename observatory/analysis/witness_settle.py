@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.machine import CLOSED, LISTEN, SYN_SENT
-from observatory.analysis.matching import Matching
+from observatory.analysis.naming import learn
+from observatory.analysis.opens import opening_peer
 from observatory.analysis.witness import Witnessed
 from observatory.analysis.witness_lives import KernelLife, state_after, state_before
-from observatory.model import KernelEvent
+from observatory.model import Endpoint, KernelEvent
 
 # The transitions that the thread of a close() or shutdown() makes, and nobody else.
 _BY_CLOSING = frozenset({"FIN-WAIT-1", "LAST-ACK"})
 
 
-def settle_openings(found: Witnessed, matched: Matching) -> None:
-    """A connect() that was given its SYN by time alone is sure of it where its thread was in it
-    as the kernel's socket with these very ports went to SYN-SENT."""
-    for half in list(matched.tie_broken):
-        life = found.life_of.get(half)
-        if life is None or not half.syns or state_after(life.events[0]) != SYN_SENT:
+def tell_ports(found: Witnessed, descriptors: Descriptors) -> None:
+    """Enter the port that the kernel gave each connect() whose program never asked for it: its
+    thread was in the call as the kernel's socket went to SYN-SENT, and that socket's later events
+    tell the port. Nobody need choose by time then which SYN was whose."""
+    for kernels in found.lives:
+        first = kernels.events[0]
+        call = found.during.get(first.id)
+        if call is None or state_after(first) != SYN_SENT or kernels.local is None:
             continue
-        ours = matched.opened_by.get(half.syns[0].id)
-        during = found.during.get(life.events[0].id)
-        if ours is not None and during is not None and ours.id == during.id:
-            matched.tie_broken.discard(half)
+        life = descriptors.sockets.get(descriptors.used.get(call.id, 0))
+        told = isinstance(call.local, Endpoint) and call.local.port
+        if life is not None and opening_peer(call) is not None and not told:
+            learn(life, call.entered_ns, kernels.local)
 
 
-def last_holders(found: Witnessed, matched: Matching) -> Mapping[int, tuple[int, int]]:
+def last_holders(found: Witnessed) -> Mapping[int, tuple[int, int]]:
     """For each of our sockets that the kernel saw closed: the process in whose thread it was, and
     when. The last descriptor was that one's."""
     told: dict[int, tuple[int, int]] = {}

@@ -8,6 +8,7 @@ benchmarks/analyze.py is for.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from observatory.analysis import analyze
-from observatory.model import Trace
+from observatory.model import KernelEvent, Segment, Trace, Witness
 from tests.random_traces import Plan, perform
 
 MORE = 10
@@ -45,17 +46,23 @@ def steps(trace: Trace) -> int:
 
 def connections(number: int) -> Trace:
     """That many short connections, of two client processes, one after the other and at once."""
-    plans = [
+    return perform(_plans(number), 1)[0]
+
+
+def _plans(number: int) -> list[Plan]:
+    return [
         Plan(client=100 + n % 2, client_isn=n * 99_991, server_sends=(20,), forks=n % 5 == 0)
         for n in range(number)
     ]
-    return perform(plans, 1)[0]
 
 
 def sends(number: int) -> Trace:
     """One connection with that many sends each way."""
-    plan = Plan(client_sends=(10,) * number, server_sends=(3000,) * number, unruly=False)
-    return perform([plan], 1)[0]
+    return perform([_long(number)], 1)[0]
+
+
+def _long(number: int) -> Plan:
+    return Plan(client_sends=(10,) * number, server_sends=(3000,) * number, unruly=False)
 
 
 def repetitions(number: int) -> Trace:
@@ -71,12 +78,48 @@ def reuses(number: int) -> Trace:
     return perform(plans, 1)[0]
 
 
+def witnessed(number: int) -> Trace:
+    """The kernel tells of every SYN, FIN, RST and repetition of those connections, and of one that
+    goes on and on."""
+    return with_kernel(perform([*_plans(number), _long(number)], 1)[0])
+
+
+def with_kernel(trace: Trace) -> Trace:
+    """The trace with events as a kernel might tell of its segments."""
+    events = [
+        KernelEvent(0, one.time_ns, name, 100, one.src, one.dst, detail)
+        for one in trace.segments
+        for name, detail in _told_of(one)
+    ]
+    numbered = tuple(replace(event, id=number) for number, event in enumerate(events, 1))
+    names = tuple({event.event for event in events})
+    return replace(trace, kernel=numbered, witness=Witness(watched=names))
+
+
+def _told_of(segment: Segment) -> Iterator[tuple[str, dict[str, Any]]]:
+    socket = f"{segment.src}{segment.dst}"
+    state = "sock:inet_sock_set_state"
+    if segment.flags == "S":
+        yield state, {"old": "CLOSED", "new": "SYN-SENT", "socket": socket}
+        yield state, {"old": "SYN-SENT", "new": "ESTABLISHED", "socket": socket}
+    if "F" in segment.flags:
+        yield state, {"old": "ESTABLISHED", "new": "FIN-WAIT-1", "socket": socket}
+        yield state, {"old": "FIN-WAIT-1", "new": "CLOSED", "socket": socket}
+    if "R" in segment.flags:
+        yield "tcp:tcp_send_reset", {"reason": "TCP_STATE", "segment_time": segment.time_ns}
+    if segment.length:
+        yield "tcp:tcp_retransmit_skb", {"state": "ESTABLISHED"}
+        yield "skb:kfree_skb", {"reason": "NO_SOCKET", "segment_time": segment.time_ns}
+
+
 def without_calls(number: int) -> Trace:
     """Only the wire."""
     return replace(connections(number), calls=(), processes=())
 
 
-@pytest.mark.parametrize("make", [connections, sends, repetitions, reuses, without_calls])
+@pytest.mark.parametrize(
+    "make", [connections, sends, repetitions, reuses, without_calls, witnessed]
+)
 def test_ten_times_the_trace_takes_at_most_eleven_times_the_steps(make: Any) -> None:
     small, large = make(15), make(15 * MORE)
     events = len(small.segments) + len(small.calls)
