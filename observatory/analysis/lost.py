@@ -47,9 +47,9 @@ def silence(sent: Sequence[Sighting]) -> str:
         return f" {they} came to the host of {receiver}, which kept silent."
     places = {one.lost_after for one in lost}
     if len(lost) == len(sent) and len(places) == 1:
-        they = "It" if len(sent) == 1 else "None of them"
-        no = "no " if len(sent) == 1 else ""
-        return f" {they} came {no}further than {places.pop()}: {receiver} never got one."
+        if len(sent) == 1:
+            return f" It came no further than {places.pop()}: {receiver} never got it."
+        return f" None of them came further than {places.pop()}: {receiver} never got one."
     return f" On its way {how_far(lost)}."
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from observatory.analysis.lives import SocketLife
+from observatory.analysis.patience import patience_of, unanswered_probes
 from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
 from observatory.analysis.unread import unread_at_end
 from observatory.analysis.wire import Sighting
@@ -195,7 +196,14 @@ def _gave_up(scene: Scene, sighting: Sighting) -> Cause | None:
     life = scene.life(half)
     if life is None or not _is_active(sighting, arrival):
         return None
-    waits = life.set("SO_KEEPALIVE") or life.set("TCP_USER_TIMEOUT")
+    asked = patience_of(life)
+    probes = unanswered_probes(scene.conversation, half, sighting.time_ns)
+    if asked.keepalive and probes:
+        enough = asked.probes is not None and len(probes) >= asked.probes
+        sure = scene.by_order() if enough else Confidence.LIKELY
+        many = f"{len(probes)} keepalive probes were" if len(probes) > 1 else "a probe was"
+        return Cause(CauseKind.TIMER, f"RST: {many} not answered", sure, segment=probes[-1].id)
+    waits = asked.keepalive or asked.user_timeout
     last = scene.side(half).last
     silent = last is not None and (arrival is None or arrival.id < last.id)
     if silent and waits:

@@ -8,6 +8,7 @@ from observatory.analysis.rules_transfer import (
     dissolved,
     flags,
     icmp_came,
+    kept_alive_in_vain,
     no_peer,
     ok,
     refused_late_data,
@@ -266,9 +267,14 @@ RECEIVE_RULES: tuple[Rule, ...] = (
         "The socket is not connected: there is nobody to receive from. Nothing was sent.",
         "recv(2)", no_peer),
     Rule(
+        "recv-keepalive-timed-out", RECEIVING, ok("ETIMEDOUT"),
+        "Nothing had come for so long that keepalive asked (SO_KEEPALIVE, {option}): {probes} "
+        "{were} not answered{count}, and the kernel gave the connection up.{way}{reset}",
+        "tcp(7) TCP_KEEPCNT; RFC 9293 3.8.4; UNP 7.5", kept_alive_in_vain, by_absence=True),
+    Rule(
         "recv-timed-out", RECEIVING, ok("ETIMEDOUT", "EHOSTUNREACH"),
         "What this end sent ({last}) was never acknowledged, and the kernel gave the connection "
-        "up.", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT", timed_out, by_absence=True),
+        "up{limit}.{way}", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT", timed_out, by_absence=True),
     Rule(
         "recv-refused", RECEIVING, ok("EINVAL", "EOPNOTSUPP", "EFAULT", "ENOTCONN"),
         "The kernel refused with {errno}.", "recv(2)"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from observatory.analysis.callsets import ACCEPTING, RECEIVING
+from observatory.analysis.conversations import Sighting
 from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.lost import silence
+from observatory.analysis.patience import patience_of, unanswered_probes
 from observatory.analysis.view import YES, Because, View, ids
 from observatory.model import CauseKind, Protocol
 
@@ -108,8 +111,52 @@ def timed_wait(view: View) -> Because | None:
 
 def timed_out(view: View) -> Because | None:
     """What this end sent last was not acknowledged."""
-    half = view.half
+    half, life = view.half, view.life
     if half is None or not half.carriers:
         return None
-    last = [s.id for s in half.carriers[-1:]]
-    return Because({"last": ids(last)}, segments=tuple(last))
+    last = half.carriers[-1]
+    copies = [last, *(one for one in _since(view, last) if one.original is last)]
+    limit = patience_of(life).user_timeout if life is not None else None
+    waited = f" after {limit.args.get('value')} ms (TCP_USER_TIMEOUT, c{limit.id})" if limit else ""
+    facts = {"last": f"#{last.id}", "limit": waited, "way": silence(copies)}
+    return Because(facts, (limit.id,) if limit else (), (last.id,))
+
+
+def _since(view: View, first: Sighting) -> list[Sighting]:
+    """What the socket sent from ``first`` until the call returned."""
+    conversation = view.conversation
+    if conversation is None:
+        return []
+    sent = conversation.between(first.time_ns, returned(view))
+    return [one for one in sent if one.half is first.half]
+
+
+def _told_by(reset: Sighting) -> str:
+    if reset.lost_after:
+        return f" RST #{reset.id} was to tell the peer, and came no further than its probes."
+    return f" RST #{reset.id} told the peer."
+
+
+def kept_alive_in_vain(view: View) -> Because | None:
+    """Keepalive probes were not answered."""
+    half, conversation, life = view.half, view.conversation, view.life
+    if half is None or conversation is None or life is None:
+        return None
+    asked = patience_of(life)
+    reset = next((s for s in half.resets if s.time_ns <= returned(view)), None)
+    until_ns = reset.time_ns if reset is not None else returned(view)
+    probes = unanswered_probes(conversation, half, until_ns)
+    if not probes or asked.keepalive is None:
+        return None
+    facts = {
+        "option": f"c{asked.keepalive.id}",
+        "probes": ids([s.id for s in probes]),
+        "were": "was" if len(probes) == 1 else "were",
+        "count": f" (TCP_KEEPCNT is {asked.probes}, c{asked.count.id})" if asked.count else "",
+        "way": silence(probes),
+        "reset": _told_by(reset) if reset is not None else "",
+    }
+    calls = [call.id for call in (asked.keepalive, asked.count) if call is not None]
+    segments = [s.id for s in (*probes, *([reset] if reset else []))]
+    enough = asked.probes is not None and len(probes) >= asked.probes
+    return Because(facts, tuple(calls), tuple(segments), likely=not enough)

@@ -13,6 +13,7 @@ from observatory.analysis.rules_transfer import (
     dissolved,
     flags,
     icmp_came,
+    kept_alive_in_vain,
     no_peer,
     ok,
     refused_late_data,
@@ -165,10 +166,15 @@ UNSENT_RULES: tuple[Rule, ...] = (
         "The socket has no peer: nothing says where the bytes should go. Nothing was sent.",
         "send(2); UNP 4.3", no_peer),
     Rule(
+        "send-keepalive-timed-out", SENDING, ok("ETIMEDOUT"),
+        "Nothing had come for so long that keepalive asked (SO_KEEPALIVE, {option}): {probes} "
+        "{were} not answered{count}, and the kernel gave the connection up.{way}{reset}",
+        "tcp(7) TCP_KEEPCNT; RFC 9293 3.8.4; UNP 7.5", kept_alive_in_vain, by_absence=True),
+    Rule(
         "send-timed-out", SENDING, ok("ETIMEDOUT", "EHOSTUNREACH"),
         "What was sent last ({last}) was never acknowledged, and the kernel gave the connection "
-        "up. Nothing was sent now.", "tcp(7) tcp_retries2, TCP_USER_TIMEOUT; RFC 9293 3.8.3",
-        timed_out, by_absence=True),
+        "up{limit}.{way} Nothing was sent now.",
+        "tcp(7) tcp_retries2, TCP_USER_TIMEOUT; RFC 9293 3.8.3", timed_out, by_absence=True),
     Rule(
         "send-refused", SENDING,
         ok("EMSGSIZE", "EISCONN", "EOPNOTSUPP", "EINVAL", "EACCES", "EPERM", "ENOBUFS",
