@@ -1,6 +1,6 @@
 // The ladder: what of it is in view is in the document, and nothing else.
 
-import { placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./layout.js";
+import { EDGE, placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./layout.js";
 import { eventWords } from "./model.js";
 import { follow } from "./selection.js";
 import * as shapes from "./shapes.js";
@@ -75,9 +75,11 @@ export class Ladder {
     });
     const { width } = this.lanes;
     const { height } = this.places;
-    const scrolls = !this.whole && (height > DRAWN_WHOLE || width > room);
-    this.frame.classList.toggle("scrolls", scrolls);
-    this.frame.classList.toggle("tall", !this.whole && height > DRAWN_WHOLE);
+    // Who scrolls sideways within the frame keeps the lanes' names in it too.
+    const wide = width > room;
+    const tall = height > DRAWN_WHOLE || (wide && height > window.innerHeight);
+    this.frame.classList.toggle("scrolls", !this.whole && (tall || wide));
+    this.frame.classList.toggle("tall", !this.whole && tall);
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height + this.headHeight()}px`;
     // The drawing is as high as the whole run, and holds what is in view: so scrolling moves nothing.
@@ -348,14 +350,34 @@ export class Ladder {
         this.draw();
       }
     }
+    const [left, right] = this.extent(this.rows[index]);
+    if (left < frame.scrollLeft + this.gutter || right > frame.scrollLeft + frame.clientWidth) {
+      frame.scrollLeft = Math.min(left - this.gutter, (left + right - frame.clientWidth) / 2);
+    }
     const focused = this.drawing.contains(document.activeElement);
     const element = this.element(key);
     if (focused) element?.focus({ preventScroll: true });
-    const box = element?.getBoundingClientRect();
-    const covered = document.querySelector(".toolbar")?.getBoundingClientRect().height ?? 0;
-    if (box && (box.top < covered + 60 || box.bottom > window.innerHeight - 40)) {
-      window.scrollBy({ top: box.top - window.innerHeight / 2, behavior: "instant" });
-    }
+    // The panel that tells why grows as the thing is chosen: what it covers is known after that.
+    requestAnimationFrame(() => this.uncover(key));
+  }
+
+  // From where to where a row goes, from left to right.
+  extent([kind, , , lane, target]) {
+    const ends = kind === "segment" ? [lane, target] : [lane ?? this.used[0]];
+    const xs = ends.map((end) => this.lanes.xs[end]);
+    return [Math.min(...xs) - EDGE, Math.max(...xs) + EDGE];
+  }
+
+  // Scrolls the page, so that neither the bar above nor the panel below covers a thing.
+  uncover(key) {
+    const box = this.element(key)?.getBoundingClientRect();
+    if (!box) return;
+    const top = (document.querySelector(".toolbar")?.getBoundingClientRect().bottom ?? 0) + this.headHeight();
+    const panel = document.querySelector(".detail:not([hidden])");
+    const covers = panel && getComputedStyle(panel).position === "fixed";
+    const bottom = covers ? panel.getBoundingClientRect().top : window.innerHeight;
+    if (box.top > top && box.bottom < bottom - ROW) return;
+    window.scrollBy({ top: box.top - (top + bottom) / 2, behavior: "instant" });
   }
 
   // --- Printing: all of it, as wide as the paper ---
