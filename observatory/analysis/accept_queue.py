@@ -59,10 +59,10 @@ def full_for(joined: Joined, conversation: Conversation, syn: Sighting) -> FullQ
     waiting, possibly = _in_queue(joined, listener.id, time_ns, holds)
     seen = FullQueue(listen, backlog, holds, waiting)
     if told is not None:
-        entering = _entering(joined, listener.id, time_ns, told.at_ns)
+        entering = _entering(joined, listener.id, time_ns, told.by_ns)
         if told.length - entering >= holds:
             return replace(seen, told=told)
-        taken = _taken_by(joined, (*waiting, *possibly), told.at_ns)
+        taken = _taken_by(joined, (*waiting, *possibly), told.by_ns)
         if told.length + taken < holds:
             denied = replace(seen, told=told, sure=False, denied=True)
             return denied if len(waiting) >= holds else None

@@ -29,6 +29,12 @@ def number(found: Answer, name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def asked_ns(found: Answer, entered_ns: int) -> int:
+    """From when on it may have been asked, of an answer given before a call."""
+    at_ns = number(found, "at_ns")
+    return entered_ns if at_ns is None else at_ns
+
+
 def at_its_end(life: SocketLife) -> Answer:
     """What was answered about a socket just before the call that gave up its last descriptor."""
     for drop in reversed(life.drops):

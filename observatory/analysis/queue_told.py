@@ -8,10 +8,10 @@ meanwhile, was in it before: nobody needs to ask at the very moment at which a S
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from observatory.analysis.asked import Answer, answer, number
+from observatory.analysis.asked import Answer, answer, asked_ns, number
 from observatory.analysis.lives import SocketLife
 from observatory.model import Call, Counter
 
@@ -20,11 +20,12 @@ OVERFLOWS = "TcpExt.ListenOverflows"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was answered at ``at_ns``, beside ``call``: so many in the queue, which is full with
-    more than ``limit``."""
+    """What was answered before ``call`` was made, between ``from_ns`` and ``by_ns``: so many in
+    the queue, which is full with more than ``limit``."""
 
     call: Call
-    at_ns: int
+    from_ns: int
+    by_ns: int
     length: int
     limit: int
 
@@ -43,29 +44,26 @@ class Overflow:
 
 def told_after(listener: SocketLife, time_ns: int) -> Told | None:
     """The first answer after a moment, before listen() set another limit."""
-    for call in _from(listener, time_ns):
+    first = bisect_left(listener.calls, time_ns, key=lambda call: call.entered_ns)
+    for index in range(first, len(listener.calls)):
+        call = listener.calls[index]
         if call.name == "listen":
             return None
-        for moment, at_ns in (("before", call.entered_ns), ("after", call.returned_ns)):
-            found = _told(call, at_ns, answer(call, moment)) if at_ns else None
-            if found is not None:
-                return found
+        found = _told(call, answer(call))
+        if found is not None and found.from_ns >= time_ns:
+            return found
     for drop in listener.drops:  # an exit is no call on the listener itself
-        if drop.call is not None and drop.begin_ns >= time_ns:
-            found = _told(drop.call, drop.begin_ns, answer(drop.call, fd=drop.fd))
-            if found is not None:
-                return found
+        found = _told(drop.call, answer(drop.call, fd=drop.fd)) if drop.call is not None else None
+        if found is not None and found.from_ns >= time_ns:
+            return found
     return None
 
 
-def _from(listener: SocketLife, time_ns: int) -> Iterator[Call]:
-    first = bisect_left(listener.calls, time_ns, key=lambda call: call.entered_ns)
-    return (listener.calls[index] for index in range(first, len(listener.calls)))
-
-
-def _told(call: Call, at_ns: int, found: Answer) -> Told | None:
+def _told(call: Call, found: Answer) -> Told | None:
     length, limit = number(found, "queue"), number(found, "queue_limit")
-    return None if length is None or limit is None else Told(call, at_ns, length, limit)
+    if length is None or limit is None:
+        return None
+    return Told(call, asked_ns(found, call.entered_ns), call.entered_ns, length, limit)
 
 
 def overflows(counters: Iterable[Counter], host: str) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observatory.analysis.asked import at_its_end, number
+from observatory.analysis.asked import asked_ns, at_its_end, number
 from observatory.analysis.callsets import RECEIVING
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.matching import FOREVER
@@ -35,26 +35,27 @@ def unread_at_end(
     """What was unread when, at ``time_ns``, the socket sent its RST. ``own`` is the half that it
     sent, ``incoming`` are the bytes that came."""
     counted = incoming.unread_at(time_ns)
-    asked = number(at_its_end(life), "unread")
+    answered = at_its_end(life)
+    asked, ended_ns = number(answered, "unread"), life.closed_ns or time_ns
     if asked is None:
         return Unread(counted)
-    ended_ns = life.closed_ns or time_ns
-    came_since = incoming.shown_by(time_ns) - incoming.shown_by(ended_ns)
+    from_ns = asked_ns(answered, ended_ns)
+    came_since = incoming.shown_by(time_ns) - incoming.shown_by(from_ns)
     if asked:
         # Another thread may have read them between the question and the call.
-        sure = counted > 0 or not _receiving(life, ended_ns)
-        return Unread(asked + came_since, asked, sure)
+        sure = counted > 0 or not _receiving(life, from_ns, ended_ns)
+        return Unread(max(asked, min(counted, asked + came_since)), asked, sure)
     if counted <= came_since:
         return Unread(counted, asked)
-    if _acknowledged(conversation, own, ended_ns) > incoming.taken_by(ended_ns):
+    if _acknowledged(conversation, own, from_ns) > incoming.taken_by(ended_ns):
         return Unread(came_since, asked, denied=True)
     return Unread(counted, asked, sure=False)  # they came at that very moment
 
 
-def _receiving(life: SocketLife, time_ns: int) -> bool:
+def _receiving(life: SocketLife, first_ns: int, last_ns: int) -> bool:
     """Whether a receive was under way."""
     return any(
-        call.entered_ns <= time_ns <= (call.returned_ns or FOREVER)
+        call.entered_ns <= last_ns and (call.returned_ns or FOREVER) >= first_ns
         for call in life.named(*RECEIVING)
     )
 

@@ -13,6 +13,7 @@ import fcntl
 import socket
 import struct
 import termios
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ _SLICE = array.array("i", [0])
 def about(sock: socket.socket) -> Answer:
     """What is known of ``sock``: a TCP socket's state, its timers and what waits in its buffers,
     or of a listener the accept queue."""
+    at_ns = time.time_ns()
     try:
         raw = _getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, tcp_info.SIZE)
         state, rto, unacked, sacked, rtt, cwnd, again, unsent = tcp_info.unpack(raw)
@@ -41,12 +43,13 @@ def about(sock: socket.socket) -> Answer:
     except struct.error:
         return None
     if state == tcp_info.LISTEN:  # where a listener has no segments, it tells its queue
-        return [state, unacked, sacked]
+        return [state, at_ns, unacked, sacked]
     fd = sock.fileno()
     if state == tcp_info.CLOSED:  # the rest is what its last connection left
-        return [state, _count(fd, termios.FIONREAD)]
+        return [state, at_ns, _count(fd, termios.FIONREAD)]
     waiting = _count(fd, termios.TIOCOUTQ) if unacked or unsent else 0
-    return [state, rto, rtt, cwnd, again, unsent, _count(fd, termios.FIONREAD), waiting]
+    unread = _count(fd, termios.FIONREAD)
+    return [state, at_ns, rto, rtt, cwnd, again, unsent, unread, waiting]
 
 
 def about_sending(sock: socket.socket) -> Answer:

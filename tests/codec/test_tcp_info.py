@@ -15,8 +15,13 @@ def test_the_layout_reads_what_the_header_says():
 
 
 def test_a_listener_has_a_queue_and_others_have_buffers():
-    assert named([LISTEN, 2, 1]) == {"state": "LISTEN", "queue": 2, "queue_limit": 1}
-    connection = named([8, 200_000, 30, 10, 0, 1, 2, 3])
+    assert named([LISTEN, 17, 2, 1]) == {
+        "state": "LISTEN",
+        "queue": 2,
+        "queue_limit": 1,
+        "at_ns": 17,
+    }
+    connection = named([8, 17, 200_000, 30, 10, 0, 1, 2, 3])
     assert connection == {
         "state": "CLOSE-WAIT",
         "rto_us": 200_000,
@@ -26,8 +31,9 @@ def test_a_listener_has_a_queue_and_others_have_buffers():
         "unsent": 1,
         "unread": 2,
         "unacked": 3,
+        "at_ns": 17,
     }
-    assert named([8, 200_000, 30, 10, 0, 1, 2, 3, 4, 5]) == {
+    assert named([8, 17, 200_000, 30, 10, 0, 1, 2, 3, 4, 5]) == {
         **connection,
         "send_memory": 4,
         "send_buffer": 5,
@@ -35,13 +41,13 @@ def test_a_listener_has_a_queue_and_others_have_buffers():
 
 
 def test_a_closed_socket_has_what_was_not_read():
-    assert named([7, 5]) == {"state": "CLOSED", "unread": 5}
+    assert named([7, 17, 5]) == {"state": "CLOSED", "unread": 5, "at_ns": 17}
 
 
 def test_a_state_without_a_name_keeps_its_number():
-    assert named([99, 1, 2])["state"] == "99"
+    assert named([99, 17, 1, 2])["state"] == "99"
 
 
 def test_another_list_is_refused():
     with pytest.raises(KeyError):
-        named([1, 2, 3, 4])
+        named([1, 17, 2, 3, 4])

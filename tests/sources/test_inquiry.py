@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import struct
+import time
 from contextlib import closing
 
 import pytest
@@ -50,7 +51,10 @@ def test_what_was_not_read_is_told(connected):
 
 def test_a_listener_tells_its_queue(listener):
     with closing(socket.create_connection(listener.getsockname())):
-        assert named(about(listener)) == {"state": "LISTEN", "queue": 1, "queue_limit": 1}
+        began = time.time_ns()
+        found = named(about(listener))
+        assert began <= found.pop("at_ns") <= time.time_ns()
+        assert found == {"state": "LISTEN", "queue": 1, "queue_limit": 1}
 
 
 def test_a_full_send_buffer_is_told(listener):
@@ -183,9 +187,10 @@ def test_shutdown_and_accept_are_asked_beforehand(recorder, ours):
         served.close()
     listening.close()
 
-    assert recorder.last("accept4").asked == {
-        "before": {"state": "LISTEN", "queue": 1, "queue_limit": 1}
-    }
+    accept = recorder.last("accept4")
+    found = dict(accept.asked["before"])
+    assert found.pop("at_ns") <= accept.entered_ns
+    assert found == {"state": "LISTEN", "queue": 1, "queue_limit": 1}
     assert recorder.last("shutdown").asked["before"]["state"] == "ESTABLISHED"
     assert recorder.last("close").asked["before"]["queue"] == 0
 

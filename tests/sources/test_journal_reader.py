@@ -73,16 +73,16 @@ def test_what_was_asked_of_the_kernel_has_names(tmp_path):
         tmp_path,
         10,
         began(10, "server"),
-        [*entered(1, 1, "accept4"), [10, 2, 1]],
-        [*returned(1, 2, -1, "EMFILE"), [10, 2, 1]],
+        [*entered(1, 1, "accept4"), [10, 17, 2, 1]],
+        [*returned(1, 2, -1, "EMFILE"), [10, 17, 2, 1]],
         [*entered(2, 3, "close"), {"unread": 3}],
         returned(2, 4),
-        [*entered(3, 5, "exit"), {"sockets": {"4": [10, 0, 1]}}],
+        [*entered(3, 5, "exit"), {"sockets": {"4": [10, 17, 0, 1]}}],
     )
 
     accept, close, leave = read_journals(tmp_path).calls
 
-    listener = {"state": "LISTEN", "queue": 2, "queue_limit": 1}
+    listener = {"state": "LISTEN", "queue": 2, "queue_limit": 1, "at_ns": 17}
     assert accept.asked == {"before": listener, "after": listener}
     assert close.asked == {"before": {"unread": 3}}
     assert leave.asked == {"before": {"sockets": {"4": {**listener, "queue": 0}}}}
