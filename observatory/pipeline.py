@@ -16,7 +16,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from observatory import __version__
 from observatory.errors import ObservatoryError
 from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHeader, Segment, Trace
-from observatory.witnessing import witness_run
+from observatory.witnessing import witness_run, witnesses_ready
 
 if TYPE_CHECKING:
     from observatory.lab.stage import OpenStage, Outcome
@@ -70,6 +70,12 @@ def preload() -> None:
     import observatory.analysis
     import observatory.lab.stage
     import observatory.sources.scapysocket  # noqa: F401
+
+
+def kernel_for_several(count: int) -> AbstractContextManager[None]:
+    """While it is entered, ``count`` processes forked from this one can be asking the kernel at
+    once without each opening it anew."""
+    return witnesses_ready(count)
 
 
 def load(path: Path) -> Trace:

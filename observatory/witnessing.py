@@ -89,6 +89,19 @@ def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
         tracepoints.close()
 
 
+@contextmanager
+def witnesses_ready(count: int) -> Iterator[None]:
+    """What takes time in opening tracepoints is done for ``count`` runs at once, which processes
+    forked from this one carry out."""
+    if os.geteuid() != 0 or not count:
+        yield
+        return
+    from observatory.sources.tracefs_ready import ReadyInstances
+
+    with ReadyInstances(count):
+        yield
+
+
 UNREASONED = frozenset({"", "NOT_SPECIFIED"})
 
 

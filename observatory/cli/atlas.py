@@ -9,7 +9,7 @@ from pathlib import Path
 
 from observatory.cli import running
 from observatory.cli.selecting import SECTIONS, all_behaviours
-from observatory.cli.several import side_by_side
+from observatory.cli.several import runs_side_by_side
 from observatory.cli.terminal import Progress, display, say, write_text
 from observatory.errors import ScenarioFailed
 
@@ -68,9 +68,6 @@ def atlas(parsed: argparse.Namespace) -> int:
 
 def _run_all(names: list[str], folder: Path, quiet: bool) -> None:
     """Raises ScenarioFailed if any did not run."""
-    from observatory.pipeline import preload
-
-    preload()
     look = display(sys.stdout)
     orders = [
         running.Order(name, folder / f"{name}.pcapng", False, running.LOOPBACK, None, look)
@@ -79,7 +76,7 @@ def _run_all(names: list[str], folder: Path, quiet: bool) -> None:
     progress = Progress(len(orders), enabled=not quiet)
     progress.begin()
     failed = []
-    for outcome in side_by_side(running.carry_out, orders, running.SIDE_BY_SIDE):
+    for outcome in runs_side_by_side(running.carry_out, orders, running.SIDE_BY_SIDE):
         progress.done(outcome.item.name)
         if outcome.result is None:
             failed.append(f"{outcome.item.name}: {outcome.message}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observatory import __version__
-from observatory.cli.several import BROKEN, side_by_side
+from observatory.cli.several import BROKEN, runs_side_by_side
 from observatory.cli.terminal import Progress, display, say, write_text
 from observatory.errors import UsageError
 
@@ -123,7 +123,6 @@ def run(names: Sequence[str], folder: Path) -> tuple[int, dict[str, Observed]]:
     """Run each behaviour that there is, several side by side, and read its run file again: what
     is judged is what is kept. With it the exit status: of the first failure if all failed."""
     from observatory.claims.judging import Observed
-    from observatory.pipeline import preload
     from observatory.scenarios.catalogue import catalogue
 
     there = [name for name in names if name in catalogue()]
@@ -131,11 +130,10 @@ def run(names: Sequence[str], folder: Path) -> tuple[int, dict[str, Observed]]:
     observed = {name: Observed(None, why_not=f"there is no behaviour {name}") for name in absent}
     # The longest first: what they wait for passes while the others run.
     there.sort(key=lambda name: not catalogue()[name].slow)
-    preload()
     progress = Progress(len(there))
     progress.begin()
     statuses = []
-    for outcome in side_by_side(
+    for outcome in runs_side_by_side(
         _observe, [Order(n, folder / f"{n}{SUFFIX}") for n in there], SIDE_BY_SIDE
     ):
         progress.clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from observatory.cli import formats
 from observatory.cli.selecting import all_behaviours, of_section
-from observatory.cli.several import side_by_side
+from observatory.cli.several import runs_side_by_side
 from observatory.cli.terminal import Display, Progress, display, say, write_text
 from observatory.errors import UsageError
 
@@ -134,15 +134,13 @@ def show(ran: Ran, quiet: bool) -> None:
 
 def run_several(orders: list[Order], quiet: bool) -> int:
     """Shown in the order asked for, whichever is done first."""
-    from observatory.pipeline import preload
-
-    preload()
     progress = Progress(len(orders), enabled=not quiet)
     turn = {order.name: position for position, order in enumerate(orders)}
     done: dict[int, Ran | None] = {}
     shown, status, failed = 0, 0, 0
     progress.begin()
-    for outcome in side_by_side(carry_out, orders, SIDE_BY_SIDE):
+    kernel = any(order.kernel for order in orders)
+    for outcome in runs_side_by_side(carry_out, orders, SIDE_BY_SIDE, kernel):
         progress.clear()
         done[turn[outcome.item.name]] = outcome.result
         if outcome.result is None:

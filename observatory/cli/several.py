@@ -68,6 +68,17 @@ def side_by_side(
             _interrupt(list(running.values()))
 
 
+def runs_side_by_side(
+    work: Callable[[Item], Result], items: Sequence[Item], limit: int, kernel: bool = True
+) -> Iterator[Outcome[Item, Result]]:
+    """The same for runs: what each of them needs is loaded, and with ``kernel`` opened, once."""
+    from observatory.pipeline import kernel_for_several, preload
+
+    preload()
+    with kernel_for_several(limit if kernel else 0):
+        yield from side_by_side(work, items, limit)
+
+
 def _start(work: Callable[[Item], Result], item: Item) -> _Worker[Item]:
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 ::
 
-    with Tracepoints(EVENTS) as tracepoints:     # needs root; everything is opened here
+    with Tracepoints(EVENTS) as tracepoints:     # needs root
         ...                                      # what is observed
         tracepoints.stop()
     tracepoints.events(), tracepoints.lost, tracepoints.missing
@@ -19,7 +19,6 @@ import os
 import re
 import secrets
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -38,9 +37,11 @@ from observatory.sources.tracefs_instances import (
     refuse_foreign_pids,
     remove_instance,
     remove_leftovers,
+    set_clock,
     write,
 )
 from observatory.sources.tracefs_mount import open_folder
+from observatory.sources.tracefs_ready import take_ready
 
 TICK_S: Final = 0.05
 """How often the buffers are emptied. They have room for far longer: 1.4 MB for each processor."""
@@ -65,6 +66,7 @@ class Tracepoints:
         self._pipes: list[int] = []
         self._pages: list[bytes] = []
         self._beyond = 0
+        self._lost_before = 0
         self._formats: list[Format] = []
         self._layout = PageLayout()
         self._to_realtime_ns = 0
@@ -119,7 +121,7 @@ class Tracepoints:
                 self._drain()
             write("tracing_on", "0", self._instance)
             self._drain()
-            self._count_lost()
+            self.lost = self._count_lost() - self._lost_before + self._beyond
         except OSError as failure:
             self._failure = failure
         except BadTracepoint as failure:
@@ -133,7 +135,8 @@ class Tracepoints:
         refuse_foreign_pids()
         self._folder = open_folder()
         remove_leftovers(self._folder)
-        self._make_instance()
+        taken = take_ready(self._folder)
+        self._instance = self._make_instance() if taken is None else taken
         self._layout = parse_header_page(read("events/header_page", self._folder))
         self._to_realtime_ns = set_clock(self._instance)
         self._enable()
@@ -141,6 +144,15 @@ class Tracepoints:
             path = f"per_cpu/{cpu}/trace_pipe_raw"
             pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._instance)
             self._pipes.append(pipe)
+        if taken is not None:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What another run has left in the buffers is none of ours."""
+        self._drain()
+        self._pages.clear()
+        write("tracing_on", "1", self._instance)
+        self._lost_before = self._count_lost()
 
     def events(self) -> list[KernelEvent]:
         """All that was read, in order of time (CLOCK_REALTIME), numbered from 1."""
@@ -166,16 +178,14 @@ class Tracepoints:
             self._identities[address] = known
         return known
 
-    def _make_instance(self) -> None:
+    def _make_instance(self) -> int:
         for number in range(1, 100):  # two runs in one process
             name = f"{PREFIX}{os.getpid()}" + (f".{number}" if number > 1 else "")
             with suppress(FileExistsError):
                 os.mkdir(f"instances/{name}", 0o700, dir_fd=self._folder)
                 self._name = name
                 break
-        self._instance = os.open(
-            f"instances/{name}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._folder
-        )
+        return os.open(f"instances/{name}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._folder)
 
     def _enable(self) -> None:
         found = {wanted: read_format(wanted, self._instance) for wanted in self._wanted}
@@ -197,9 +207,9 @@ class Tracepoints:
                     else:
                         self._beyond += len(read_page(page, self._layout).records)
 
-    def _count_lost(self) -> None:
+    def _count_lost(self) -> int:
         every = (read(f"per_cpu/{cpu}/stats", self._instance) for cpu in self._processors())
-        self.lost = sum(map(lost_of, every)) + self._beyond
+        return sum(map(lost_of, every))
 
     def _remove(self) -> None:
         for file in (*self._pipes, self._instance):
@@ -228,33 +238,6 @@ class Tracepoints:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def set_clock(instance: int) -> int:
-    """Give the instance a clock that is known; what has to be added for CLOCK_REALTIME, in ns.
-
-    TAI is CLOCK_REALTIME without leap seconds, steps of the clock included. Kernels that do not
-    offer it have the monotonic clock.
-    """
-    if "tai" in read("trace_clock", instance).replace("[", " ").replace("]", " ").split():
-        write("trace_clock", "tai", instance)
-        return -round(_apart(time.CLOCK_TAI) / 1e9) * 1_000_000_000
-    write("trace_clock", "mono", instance)
-    return -_apart(time.CLOCK_MONOTONIC)
-
-
-def _apart(clock: int) -> int:
-    """How far ``clock`` is ahead of CLOCK_REALTIME, in ns, of several tries the quickest."""
-    best = min(_sample(clock) for _ in range(5))
-    return best[1]
-
-
-def _sample(clock: int) -> tuple[int, int]:
-    """How long it took, and the difference."""
-    before = time.clock_gettime_ns(time.CLOCK_REALTIME)
-    other = time.clock_gettime_ns(clock)
-    after = time.clock_gettime_ns(time.CLOCK_REALTIME)
-    return after - before, other - (before + after) // 2
 
 
 _LOST = re.compile(r"^(?:overrun|dropped events): (\d+)", re.MULTILINE)

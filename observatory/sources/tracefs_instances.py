@@ -18,6 +18,7 @@ from observatory.codec.tracepoint_formats import Format, parse_format
 from observatory.sources.tracefs_mount import open_folder
 
 PREFIX: Final = "observatory-"
+SECOND_NS: Final = 1_000_000_000
 REMOVAL_TRIES: Final = 20
 REMOVAL_PAUSE_S: Final = 0.05
 FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
@@ -86,7 +87,7 @@ def leftovers(folder: int) -> list[str]:
     """The instances of runs that are no more, so that nobody will remove them."""
     found = []
     for name in listed("instances", folder):
-        owner = re.fullmatch(re.escape(PREFIX) + r"(\d+)(?:\.\d+)?", name)
+        owner = re.fullmatch(re.escape(PREFIX) + r"(\d+)(?:\.[\w-]+)?", name)
         if owner and not Path(f"/proc/{owner[1]}").exists():
             found.append(name)
     return found
@@ -94,22 +95,51 @@ def leftovers(folder: int) -> list[str]:
 
 def remove_leftovers(folder: int) -> list[str]:
     """Remove them; which they were. Raises OSError if ``folder`` may not be read."""
-    return [name for name in leftovers(folder) if remove_instance(folder, name)]
+    return [name for name in leftovers(folder) if remove_instance(folder, name, tries=1)]
 
 
-def remove_instance(folder: int, name: str) -> bool:
+def remove_instance(folder: int, name: str, tries: int = REMOVAL_TRIES) -> bool:
     """Whether it is gone by this. While a file of it is open it cannot be removed: not while a
     process that has one is still ending."""
-    for _ in range(REMOVAL_TRIES):
+    for turn in range(tries):
+        time.sleep(REMOVAL_PAUSE_S if turn else 0)
         try:
             os.rmdir(f"instances/{name}", dir_fd=folder)
         except FileNotFoundError:
             return False  # another run was faster
         except OSError:
-            time.sleep(REMOVAL_PAUSE_S)
-        else:
-            return True
+            continue
+        return True
     return False
+
+
+def set_clock(instance: int) -> int:
+    """Give the instance a clock that is known; what has to be added for CLOCK_REALTIME, in ns.
+
+    TAI is CLOCK_REALTIME without leap seconds, steps of the clock included. Kernels that do not
+    offer it have the monotonic clock.
+    """
+    offered = read("trace_clock", instance)  # the one in force stands in brackets
+    clock = "tai" if re.search(r"\btai\b", offered) else "mono"
+    if f"[{clock}]" not in offered:
+        write("trace_clock", clock, instance)
+    if clock == "mono":
+        return -_apart(time.CLOCK_MONOTONIC)
+    return -round(_apart(time.CLOCK_TAI) / SECOND_NS) * SECOND_NS
+
+
+def _apart(clock: int) -> int:
+    """How far ``clock`` is ahead of CLOCK_REALTIME, in ns, of several tries the quickest."""
+    best = min(_sample(clock) for _ in range(5))
+    return best[1]
+
+
+def _sample(clock: int) -> tuple[int, int]:
+    """How long it took, and the difference."""
+    before = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    other = time.clock_gettime_ns(clock)
+    after = time.clock_gettime_ns(time.CLOCK_REALTIME)
+    return after - before, other - (before + after) // 2
 
 
 def listed(path: str, folder: int) -> list[str]:

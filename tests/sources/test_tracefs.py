@@ -1,6 +1,7 @@
 """The kernel's tracepoints, live: this very process's connections among the whole machine's."""
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -18,6 +19,7 @@ from observatory.sources import tracefs_instances
 from observatory.sources.tracefs import Tracepoints, lost_of
 from observatory.sources.tracefs_instances import listed, mend, survey
 from observatory.sources.tracefs_mount import open_folder
+from observatory.sources.tracefs_ready import ReadyInstances
 
 SLACK_NS = 2_000_000
 
@@ -111,6 +113,42 @@ def test_two_at_once_both_see_all(folder: int) -> None:
     assert between(one.events(), *second)
 
 
+def test_runs_of_forked_processes_take_instances_that_are_ready(folder: int) -> None:
+    def run_in_a_child() -> int:
+        """Its exit status: how many instances of its own it made, 10 more if it saw nothing."""
+        child = os.fork()
+        if child == 0:
+            try:
+                with Tracepoints(tuple(TELLS)) as tracepoints:
+                    made = len(instances_of(os.getpid(), folder))
+                    ends = refused_connect()
+                    tracepoints.stop()
+                seen = between(tracepoints.events(), *ends)
+                os._exit(made + (0 if len(seen) >= 4 else 10))
+            finally:
+                os._exit(99)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    before = instances_of(os.getpid(), folder)
+    with ReadyInstances(1):
+        assert [run_in_a_child() for _ in range(3)] == [0, 0, 0]
+        with ready_one_taken(folder):
+            assert run_in_a_child() == 1
+    assert instances_of(os.getpid(), folder) == before
+    assert run_in_a_child() == 1
+
+
+@contextmanager
+def ready_one_taken(folder: int) -> Iterator[None]:
+    """As if another run had the instance that is ready."""
+    (name,) = [name for name in listed("instances", folder) if f"{os.getpid()}.ready" in name]
+    instance = os.open(f"instances/{name}", os.O_RDONLY, dir_fd=folder)
+    fcntl.flock(instance, fcntl.LOCK_EX)
+    yield
+    os.close(instance)
+
+
 KILLED = """
 import time
 from observatory.sources.tracefs import Tracepoints
@@ -174,7 +212,7 @@ def test_a_kernel_without_the_tai_clock_has_the_monotonic_one(
     def without_tai(path: str, where: int) -> str:
         return real(path, where).replace("tai", "")
 
-    monkeypatch.setattr("observatory.sources.tracefs.read", without_tai)
+    monkeypatch.setattr(tracefs_instances, "read", without_tai)
     with Tracepoints(("sock:inet_sock_set_state",)) as tracepoints:
         before_ns = time.time_ns()
         ours, theirs = refused_connect()
