@@ -133,7 +133,7 @@ def _since(view: View, first: Sighting) -> list[Sighting]:
 
 def _told_by(reset: Sighting) -> str:
     if reset.lost_after:
-        return f" RST #{reset.id} was to tell the peer, and came no further than its probes."
+        return f" RST #{reset.id} was to tell the peer, and came no further than {reset.lost_after}."
     return f" RST #{reset.id} told the peer."
 
 
