@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -242,6 +242,9 @@ def _pair(
                 waiting[direction].append(sighting)
     told: dict[int, KernelEvent] = {}
     for direction, said in by_direction.items():
+        if _are_in_step(waiting[direction], said):
+            told |= {one.id: event for one, event in zip(waiting[direction], said, strict=True)}
+            continue
         for event, following in zip_longest(said, said[1:]):
             nearest = _nearest(waiting[direction], event.time_ns, told)
             if nearest is None:
@@ -251,6 +254,15 @@ def _pair(
             else:
                 told[nearest.id] = event
     return told
+
+
+def _are_in_step(waiting: Collection[Sighting], said: Collection[KernelEvent]) -> bool:
+    """Whether each segment has its event, in order: one may be told only when the next has left
+    already, and then lies nearer to that."""
+    return len(waiting) == len(said) and all(
+        abs(event.time_ns - one.time_ns) <= NEAR_NS
+        for one, event in zip(waiting, said, strict=True)
+    )
 
 
 def _is_rather(following: KernelEvent, event: KernelEvent, sighting: Sighting) -> bool:
