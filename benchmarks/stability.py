@@ -27,7 +27,7 @@ from observatory.cli.several import side_by_side
 from observatory.model import Analysis, AttributedSegment
 from observatory.pipeline import observe, preload
 from observatory.scenarios.catalogue import catalogue
-from tests.scenarios.fulfilment import kinds, outcome, roles, unfulfilled
+from tests.scenarios.fulfilment import echoes, kinds, outcome, roles, unfulfilled
 
 SIDE_BY_SIDE = 4
 Shown = tuple[tuple[str, ...], ...]
@@ -65,10 +65,11 @@ PIECES = {"recv-part": "recv"}
 def _segments(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     calls = {one.call.id: one.call for one in analysis.calls}
     role_of = roles(analysis)
+    late = set(echoes(analysis))
     for one in analysis.segments:
         kind = _kind(one)
         rides = kind == "FIN" and one.segment.length  # whether a FIN found data to go with
-        if kind == "ACK" or one.retransmission or rides:
+        if kind == "ACK" or one.retransmission or rides or one.segment.id in late:
             continue
         call = calls.get(one.cause.call or 0)
         who = f"{call.name} by {role_of.get(call.pid, '')}" if call else ""

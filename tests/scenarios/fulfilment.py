@@ -86,7 +86,7 @@ def _senders(one: AttributedSegment, analysis: Analysis) -> Iterator[tuple[str, 
 
 
 def _present_but_absent(expects: Expectations, analysis: Analysis) -> Iterator[str]:
-    echoes = set(_echoes(analysis))
+    echoes = set(echoes(analysis))
     for unwanted in expects.absent:
         found = [
             f"#{one.segment.id}"
@@ -97,7 +97,7 @@ def _present_but_absent(expects: Expectations, analysis: Analysis) -> Iterator[s
             yield f"{unwanted} was not to be on the wire: {', '.join(found)}"
 
 
-def _echoes(analysis: Analysis) -> Iterator[int]:
+def echoes(analysis: Analysis) -> Iterator[int]:
     """RSTs after both ends had closed. With two processors the ACK of a FIN may be overtaken by
     the FIN that close() sends meanwhile; then it comes when the connection is gone, is answered
     from TIME-WAIT, and that answer finds nobody: seen in one run of three hundred."""
