@@ -86,12 +86,12 @@ def _senders(one: AttributedSegment, analysis: Analysis) -> Iterator[tuple[str, 
 
 
 def _present_but_absent(expects: Expectations, analysis: Analysis) -> Iterator[str]:
-    echoes = set(echoes(analysis))
+    late = set(echoes(analysis))
     for unwanted in expects.absent:
         found = [
             f"#{one.segment.id}"
             for one in analysis.segments
-            if unwanted in kinds(one) and one.segment.id not in echoes
+            if unwanted in kinds(one) and one.segment.id not in late
         ]
         if found:
             yield f"{unwanted} was not to be on the wire: {', '.join(found)}"
