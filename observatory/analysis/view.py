@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from string import Formatter
 
 from observatory.analysis.completions import Joined
 from observatory.analysis.lives import SocketLife
@@ -203,14 +205,23 @@ def conclude(view: View, because: Because, text: str, rule: str, reference: str,
     weak = weak or view.call.id in view.joined.descriptors.doubtful
     own = (*view.sent, *view.retransmitted, *view.completed_by, *because.segments)
     weak = weak or (bool(own) and _rests_on_a_tie(view, because))
+    known = {**view.facts(), **because.facts}
+    facts = {name: known[name] for name in _mentioned(text)}
     return Explanation(
-        text=text.format_map({**view.facts(), **because.facts}),
+        text=text.format_map(facts),
         rule=rule,
         confidence=Confidence.LIKELY if weak else Confidence.CERTAIN,
         evidence=Evidence(tuple(sorted(set(own))), tuple(sorted(set(because.calls)))),
         reference=reference,
         plain=plain,
+        facts=facts,
     )
+
+
+@cache
+def _mentioned(text: str) -> tuple[str, ...]:
+    """The names of the facts that a text has places for."""
+    return tuple({name: None for _, name, _, _ in Formatter().parse(text) if name})
 
 
 def _rests_on_a_tie(view: View, because: Because) -> bool:

@@ -1,8 +1,9 @@
 """Texts in other languages: tables of messages, by language, beside the English in the code.
 
 ``observatory/messages/LANG/*.json`` are flat objects from key to text. A key names what is said:
-``title/connect-refused``, ``rule/connect-refused``, ``atlas/calls``. What a table lacks is said in
-English, and counted, so that a missing translation is seen and never a missing text.
+``title/connect-refused``, ``rule/connect-refused``, ``atlas/calls``; a phrase is named by its
+English (``phrase/ACK of data``, see phrasebook.py). What a table lacks is said in English, and
+counted, so that a missing translation is seen and never a missing text.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class Messages:
         if self.lang != ENGLISH:
             self.missing.add(key)
         return english
+
+    def under(self, prefix: str) -> dict[str, str]:
+        """The texts whose keys begin with ``prefix``, by what comes after it."""
+        found = self._texts.items()
+        return {key.removeprefix(prefix): text for key, text in found if key.startswith(prefix)}
 
     def __contains__(self, key: str) -> bool:
         return key in self._texts

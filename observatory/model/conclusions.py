@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -108,7 +109,8 @@ class PlacedEvent:
 class Explanation:
     """Why a call returned what it did. ``rule`` names the row of the rule table, ``reference``
     where the behaviour is specified or documented. ``plain`` marks ordinary success, which the
-    report's Why section leaves out."""
+    report's Why section leaves out. ``facts`` are what the rule's text was filled with, by name:
+    with them it can be said in another language."""
 
     text: str
     rule: str
@@ -116,6 +118,7 @@ class Explanation:
     evidence: Evidence = Evidence()
     reference: str = ""
     plain: bool = False
+    facts: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,8 @@ class Coverage:
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """The whole conclusion over a trace, which it never edits. ``kernel`` places each of the
-    trace's kernel events, ``differences`` are where the kernel contradicts us."""
+    trace's kernel events, ``differences`` are where the kernel contradicts us. ``language`` is
+    that of its sentences and phrases: analysis speaks English (``en``)."""
 
     trace: Trace
     calls: tuple[ExplainedCall, ...]
@@ -241,6 +245,7 @@ class Analysis:
     notes: tuple[str, ...] = field(default=())
     kernel: tuple[PlacedEvent, ...] = ()
     differences: tuple[Difference, ...] = ()
+    language: str = "en"
 
     def _repr_html_(self) -> str:
         """This run's page, as Jupyter shows it: in a frame of its own."""

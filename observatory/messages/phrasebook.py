@@ -1,0 +1,89 @@
+"""Sentences in another language, read back from the English ones.
+
+Analysis speaks English and knows no other language: what it says are sentences made of parts
+(``data, 5 bytes, held back until #7 came``). A phrasebook has the patterns of such parts, by their
+English text, and says them in its language, part by part. So no phrase has to be marked where it
+is made, and nothing of this is paid for until another language is asked for.
+
+In a table of messages ``phrase/TEXT`` stands for what ``TEXT`` says in English. A place in it is
+``{name}`` for any words, which are said in turn; ``{name:n}`` for a number with its signs
+(``1,448``, ``2.5``); ``{name:i}`` for ids (``#3``, ``c5, c7``); ``{name:w}`` for one word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from string import Formatter
+
+from observatory.messages import Messages
+
+PREFIX = "phrase/"
+
+_PLACES = {
+    "": r".*?",
+    "n": r"[\d.,]*\d",
+    "i": r"[#ck]\d+(?:, (?:[#ck]\d+|…))*",
+    "w": r"\S+",
+}
+# A word of English, and not a call, an errno, an address, a path or a name.
+_WORD = re.compile(r"(?:^|(?<=[\s(\"]))[a-z]{2,}(?:'s)?(?=[\s,.;:)\"]|$)", re.IGNORECASE)
+
+
+class Phrasebook:
+    """Says English sentences in the language of ``words``; what it does not know stays English,
+    and is counted there (its numbers taken out)."""
+
+    def __init__(self, words: Messages) -> None:
+        self._words = words
+        phrases = [_Phrase(english, text) for english, text in words.under(PREFIX).items()]
+        self._phrases = sorted(phrases, key=lambda one: -one.weight)
+        self._said: dict[str, str] = {}
+
+    def say(self, text: str) -> str:
+        """``text`` in this language."""
+        if text not in self._said:
+            self._said[text] = self._find(text)
+        return self._said[text]
+
+    def explain(self, rule: str, facts: Mapping[str, object], english: str) -> str:
+        """What a rule says, filled with its facts: ``rule/NAME`` in the tables."""
+        key = f"rule/{rule}"
+        template = self._words.say(key, english)
+        if key not in self._words:
+            return english
+        return template.format_map({name: self.say(str(fact)) for name, fact in facts.items()})
+
+    def _find(self, text: str) -> str:
+        for phrase in self._phrases:
+            parts = phrase.parts(text)
+            if parts is not None:
+                return phrase.text.format_map({name: self.say(parts[name]) for name in parts})
+        if any(not word.group().isupper() for word in _WORD.finditer(text)):
+            self._words.say(PREFIX + re.sub(r"\d+", "0", text), text)
+        return text
+
+
+class _Phrase:
+    """One pattern and what it says. ``weight``: the most particular is tried first."""
+
+    def __init__(self, english: str, text: str) -> None:
+        self.text = text
+        pieces = list(Formatter().parse(english))
+        literals = [literal for literal, _, _, _ in pieces]
+        self.weight = sum(map(len, literals))
+        # Looking for the longest piece of plain text is much faster than the pattern.
+        self._sign = max(literals, key=len)
+        self._pattern = re.compile("".join(_regex(pieces)), re.DOTALL)
+
+    def parts(self, text: str) -> dict[str, str] | None:
+        """What stands in the places, None if ``text`` does not say this."""
+        found = self._pattern.fullmatch(text) if self._sign in text else None
+        return found.groupdict() if found else None
+
+
+def _regex(pieces: list[tuple[str, str | None, str | None, str | None]]) -> Iterator[str]:
+    for literal, name, kind, _ in pieces:
+        yield re.escape(literal)
+        if name is not None:
+            yield f"(?P<{name}>{_PLACES[kind or '']})"
