@@ -21,9 +21,10 @@ DROP = "skb:kfree_skb"
 SLACK_NS = 5_000_000
 """How far an event may be from the first and last segment of its connection."""
 
-NO_DROPS = frozenset({"", "0", "1", "CONSUMED", "NOT_DROPPED_YET"})
-"""Reasons that are none: the packet was used up (include/net/dropreason-core.h)."""
-WITH_BYTES_ONLY = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE", "NOT_SPECIFIED"})
+NO_DROPS = frozenset({"0", "1", "CONSUMED", "NOT_DROPPED_YET", "OTHERHOST"})
+"""Reasons that are none (include/net/dropreason-core.h): the packet was used up, or a copy of it
+was seen where it was not for, as at the ends of a user-space relay."""
+WITH_BYTES_ONLY = frozenset({"QUEUE_PURGE", "SOCKET_CLOSE", "NOT_SPECIFIED", ""})
 """Reasons for what still stands in a queue when its socket goes, or for what the kernel frees
 without giving any. Bytes are lost so; but a FIN or ACK without bytes was understood all the same
 (TIME-WAIT frees each FIN so), and nobody misses it."""

@@ -303,6 +303,9 @@ def test_what_a_closing_socket_frees_is_no_loss_unless_it_has_bytes() -> None:
     assert not freed("FA", 0, "NOT_SPECIFIED")
     assert freed("S", 0, "NOT_SPECIFIED")
     assert not freed("PA", 10, "CONSUMED")
+    assert not freed("PA", 10, "OTHERHOST")
+    assert freed("PA", 10, ""), "an older kernel gives no reasons at all"
+    assert not freed("FA", 0, "")
 
 
 def test_a_drop_at_a_socket_of_ours_is_ours_without_its_packet() -> None:
