@@ -338,8 +338,10 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     what = _acknowledged(covered)
     if sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS:
         return reply_to(covered, what, scene.by_order())
-    reader = scene.streams[sighting.other].read_at(sighting.time_ns)
-    if reader is not None:
+    stream = scene.streams[sighting.other]
+    reader = stream.read_at(sighting.time_ns)
+    took = stream.reads.get(reader.id) if reader is not None else None
+    if reader is not None and (took is None or took[0] < covered.end):
         cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
         return replace(cause, call=reader.id)
     sure = scene.by_order() if _near(scene.conversation) else Confidence.LIKELY

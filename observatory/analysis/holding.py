@@ -46,7 +46,7 @@ def why_held(view: View, first: Segment) -> Hold:
     if room is None:
         return unknown
     outgoing = view.outgoing
-    shown = outgoing.shown_by(view.call.returned_ns or 0) if outgoing else 1
+    shown = outgoing.sent_by(view.call.returned_ns or 0) if outgoing else 1
     in_flight = shown - told.ack
     if room - in_flight <= 0:
         return Hold(f"the peer's window of {counted(room, 'byte')} (#{told.id}) was full", True)

@@ -133,7 +133,8 @@ def _since(view: View, first: Sighting) -> list[Sighting]:
 
 def _told_by(reset: Sighting) -> str:
     if reset.lost_after:
-        return f" RST #{reset.id} was to tell the peer, and came no further than {reset.lost_after}."
+        told = f"RST #{reset.id} was to tell the peer"
+        return f" {told}, and came no further than {reset.lost_after}."
     return f" RST #{reset.id} told the peer."
 
 

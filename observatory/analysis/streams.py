@@ -7,7 +7,7 @@ that returned n took the next n. Offsets count as the wire does, the first byte 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from observatory.analysis.callsets import bytes_of, receives, sends
@@ -24,7 +24,8 @@ class Stream:
     """One half's bytes by the calls of its own socket (``sends``) and of the receiver's
     (``reads``). ``reads`` excludes MSG_PEEK, which takes nothing. ``missing_sends`` says that
     the wire shows more bytes than the sends account for. ``shown_ns[i]`` is when all bytes
-    up to the end of delivery ``i`` had come, ``urgent`` maps the offsets of urgent bytes to when
+    up to the end of delivery ``i`` had come, ``left_ns[i]`` when all up to ``half.ends[i]`` had
+    left, ``urgent`` maps the offsets of urgent bytes to when
     they were announced. ``crossed`` are the calls of several threads that ran at the same time:
     which of them was first is not known."""
 
@@ -34,6 +35,7 @@ class Stream:
     read_log: list[tuple[int, int, Call]] = field(default_factory=list)
     missing_sends: bool = False
     shown_ns: list[int] = field(default_factory=list)
+    left_ns: list[int] = field(default_factory=list)
     urgent: dict[int, int] = field(default_factory=dict)
     exact: bool = True
     crossed: set[int] = field(default_factory=set)
@@ -78,6 +80,11 @@ class Stream:
         ends = self.half.delivered.ends if self.half.delivered else self.half.ends
         return ends[index - 1] if index else 1
 
+    def sent_by(self, time_ns: int) -> int:
+        """The offset up to which bytes had left without a hole at that time."""
+        index = bisect_right(self.left_ns, time_ns)
+        return self.half.ends[index - 1] if index else 1
+
     def unread_at(self, time_ns: int) -> int:
         """Bytes that had arrived and that no recv had taken."""
         return max(self.shown_by(time_ns) - self.taken_by(time_ns), 0)
@@ -89,10 +96,12 @@ def build(
     """Both streams of a conversation (one, when a socket is connected to itself). ``exact`` is
     False where a call is known to have returned by a time, and not when."""
     halves = (conversation.client, conversation.server)
-    streams = {
-        half: Stream(half, shown_ns=_shown_ns(half), urgent=urgent_offsets(half), exact=exact)
-        for half in halves
-    }
+    streams = {}
+    for half in halves:
+        shown_ns = _shown_ns(half)
+        left_ns = shown_ns if half.delivered is None else _left_ns(half)
+        urgent = urgent_offsets(half)
+        streams[half] = Stream(half, shown_ns=shown_ns, left_ns=left_ns, urgent=urgent, exact=exact)
     for half, stream in streams.items():
         _enter_sends(stream, matching.calls_of.get(half, []))
         _enter_reads(stream, matching.calls_of.get(conversation.opposite(half), []))
@@ -101,14 +110,26 @@ def build(
 
 def _shown_ns(half: Half) -> list[int]:
     """When the receiver had the payload up to the end of each delivery; it stops at a hole."""
-    shown: list[int] = []
-    time_ns, until = 0, 1
-    for first, last, carrier in half.deliveries:
+    came = ((first, last, carrier.arrived_ns) for first, last, carrier in half.deliveries)
+    return _without_holes(came)
+
+
+def _left_ns(half: Half) -> list[int]:
+    """When the sender had sent the payload up to the end of each carrier, once at least."""
+    sent = zip(half.starts, half.ends, half.carriers, strict=True)
+    return _without_holes((first, last, carrier.time_ns) for first, last, carrier in sent)
+
+
+def _without_holes(stretches: Iterable[tuple[int, int, int]]) -> list[int]:
+    """By when each stretch and all before it had been passed; it stops at a hole."""
+    times: list[int] = []
+    latest_ns, until = 0, 1
+    for first, last, time_ns in stretches:
         if first > until:
             break
-        time_ns, until = max(time_ns, carrier.arrived_ns), last
-        shown.append(time_ns)
-    return shown
+        latest_ns, until = max(latest_ns, time_ns), last
+        times.append(latest_ns)
+    return times
 
 
 def _enter_sends(stream: Stream, calls: list[Call]) -> None:
