@@ -61,7 +61,7 @@ class Witnessing:
             witness=Witness(
                 watched=self.tracepoints.watched,
                 missing=missing,
-                lost=self.tracepoints.lost,
+                lost=self.tracepoints.lost + self.tracepoints.unread,
                 foreign=own.foreign,
             ),
         )
