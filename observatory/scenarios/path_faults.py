@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from observatory.sources.instrumented import InstrumentedSocket
 
 PORT = 7007
-SLOW_LINK = Delay(("client", "server"), 150 * MILLISECOND, match=Match(Protocol.TCP))
-"""Long enough for both ends to make their calls before either hears of the other's."""
+SLOW_LINK = Delay(("client", "server"), 250 * MILLISECOND, match=Match(Protocol.TCP))
+"""Long enough for both ends to make their calls before either hears of the other's, on a busy
+machine too."""
 
 
 def _served(actor: Actor) -> InstrumentedSocket:
