@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from observatory.analysis.arrivals import Arrivals
+from observatory.analysis.arrivals import NEVER, Arrivals
 from observatory.analysis.buffers import had_room
 from observatory.analysis.callsets import ACCEPTING, RECEIVING, SENDING, WAITING, sends
 from observatory.analysis.descriptors import Descriptors
@@ -118,7 +118,8 @@ def _first_before(sightings: list[Sighting], call: Call) -> list[int]:
 
 
 def _error_from_wire(joined: Joined, call: Call) -> list[int]:
-    """The RST or ICMP message behind an error: the last one before the call returned."""
+    """The RST or ICMP message behind an error: the last one before the call returned, or of an
+    attempt to connect, which the first that counts ends, the first after its last SYN."""
     found: list[tuple[int, int]] = []
     other = joined.other(call)
     if other is not None:
@@ -129,7 +130,18 @@ def _error_from_wire(joined: Joined, call: Call) -> list[int]:
         begin = _attempt_start(joined, call)
         found = [one for one in found if one[0] >= begin]
     came = sorted((one for one in found if one[0] <= _latest(call)), key=lambda one: one[0])
-    return [each for _, each in came[-1:]]
+    ending = [one for one in came if one[0] >= _last_attempt(joined, call)]
+    return [each for _, each in ending[:1] or came[-1:]]
+
+
+def _last_attempt(joined: Joined, call: Call) -> int:
+    """When the SYN of an attempt that nobody accepted left for the last time before the call
+    returned: an error before that had not ended it. NEVER for an open connection."""
+    half, other = joined.half(call), joined.other(call)
+    if half is None or other is None or other is half or other.syns:
+        return NEVER
+    sent = [syn.time_ns for syn in half.syns if syn.time_ns <= _latest(call)]
+    return sent[-1] if sent else NEVER
 
 
 def _attempt_start(joined: Joined, call: Call) -> int:
