@@ -107,7 +107,9 @@ def _accept_queue(asked: Asked) -> str:
         return ""
     sure = "" if full.sure else "perhaps "
     backlog = f"backlog {full.backlog} of listen() c{full.listen.id}"
-    return f"{sure}dropped by the listener: its accept queue was full ({backlog})"
+    told = full.told
+    kernels = f", {told.length} of {told.limit} by c{told.call.id}" if told is not None else ""
+    return f"{sure}dropped by the listener: its accept queue was full ({backlog}){kernels}"
 
 
 def _syn_queue(asked: Asked) -> str:
