@@ -66,6 +66,10 @@ class Arrivals:
         """When ``segment`` came to its receiver's host, NEVER if it did not."""
         return self.of(segment).at_ns if self.are_known else segment.time_ns
 
+    def host_of(self, address: str) -> str:
+        """The lab's host or router that has this address, empty if none has."""
+        return (self._paths.host_of(address) or "") if self.are_known else ""
+
     def host(self, sighting: Sighting) -> str:
         """The host whose interface saw it."""
         return self._interfaces[sighting.interface].host

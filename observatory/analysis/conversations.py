@@ -30,7 +30,8 @@ class Half:
 
     ``starts``, ``ends`` and ``carriers`` are the first transmissions of payload in sequence
     order: ``carriers[i]`` showed bytes ``starts[i]`` to ``ends[i]`` first. ``delivered`` are the
-    first arrivals of payload, where those are known and are others.
+    first arrivals of payload, where those are known and are others; ``host`` is the lab's host
+    that it belongs to.
     """
 
     sender: Endpoint
@@ -48,6 +49,7 @@ class Half:
     fin_at: int | None = None
     socket: int | None = None
     delivered: Spans | None = None
+    host: str = ""
 
     @property
     def payload(self) -> int:

@@ -17,6 +17,8 @@ from observatory.analysis.unread import unread_at_end
 from observatory.analysis.wire import Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
+ABORT_ON_OVERFLOW = "net.ipv4.tcp_abort_on_overflow"
+
 
 @dataclass(frozen=True, slots=True)
 class ResetRow:
@@ -145,7 +147,8 @@ def _accept_queue_full(scene: Scene, sighting: Sighting) -> Cause | None:
     still_open = listener.closed_ns is None or listener.closed_ns > sighting.time_ns
     if not still_open or sighting.ack is not None or scene.conversation.establishing is None:
         return None
-    setting = scene.settings.get("net.ipv4.tcp_abort_on_overflow")
+    own = f"{sighting.half.host}:{ABORT_ON_OVERFLOW}"  # as settings of one host in a lab are named
+    setting = scene.settings.get(own, scene.settings.get(ABORT_ON_OVERFLOW))
     if setting == "0":
         return None
     # It would have completed the handshake, and nothing but a full queue refuses that.

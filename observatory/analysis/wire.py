@@ -74,7 +74,7 @@ def follow(
             _reset_older(sighting, older.get((segment.src, segment.dst)))
     for conversation in conversations:
         if known:
-            _deliver(conversation)
+            _deliver(conversation, known)
         conversation.establishing = _establishing(conversation)
     return Wire(tuple(conversations), sightings)
 
@@ -122,12 +122,13 @@ def _establishing(conversation: Conversation) -> Sighting | None:
     return None
 
 
-def _deliver(conversation: Conversation) -> None:
+def _deliver(conversation: Conversation, known: Arrivals) -> None:
     """Order the segments as they came, and find what brought each byte first."""
     came = [one for one in conversation.sightings if one.arrived_ns < NEVER]
     conversation.arrivals = sorted(came, key=arrived)
     for half in (conversation.client, conversation.server):
         half.delivered = Spans()
+        half.host = known.host_of(half.sender.address)
     for one in conversation.arrivals:
         if one.segment.length and one.half.delivered is not None:
             first = one.seq + ("S" in one.segment.flags)
