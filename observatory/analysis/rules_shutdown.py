@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.closing import (
     aborts_queue,
     fin_before,
@@ -12,6 +13,7 @@ from observatory.analysis.closing import (
     queued_behind,
     reset_before,
     sends_fin,
+    with_flag,
 )
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.view import YES, Because, View
@@ -24,7 +26,19 @@ def _shut_how(view: View, *hows: str) -> bool:
 
 
 def _half_close(view: View) -> Because | None:
-    return sends_fin(view) if _shut_how(view, "SHUT_WR") else None
+    because = sends_fin(view) if _shut_how(view, "SHUT_WR") else None
+    if because is None:
+        return None
+    waited_ns = _fin_waited(view)
+    late = f"{waited_ns / 1e6:.0f} ms later, when the bytes before it let it go"
+    when = "at once" if waited_ns < HELD_BACK_NS else late
+    return Because({**because.facts, "when": when}, likely=waited_ns >= HELD_BACK_NS)
+
+
+def _fin_waited(view: View) -> int:
+    """How long after the call had returned its FIN left."""
+    fin = view.segment(with_flag(view, "F")[0])
+    return max(fin.time_ns - (view.call.returned_ns or fin.time_ns), 0)
 
 
 def _full_shutdown(view: View) -> Because | None:
@@ -48,7 +62,7 @@ SHUTDOWN_RULES: tuple[Rule, ...] = (
         gave_up_before),
     Rule(
         "shutdown-write", _SHUTDOWN, outcomes(),
-        "shutdown(SHUT_WR) sent FIN {fin} at once, whoever else holds the socket: a half-close. "
+        "shutdown(SHUT_WR) sent FIN {fin} {when}, whoever else holds the socket: a half-close. "
         "This end can still receive.", "shutdown(2); RFC 9293 3.6; UNP 6.6", _half_close),
     Rule(
         "shutdown-both", _SHUTDOWN, outcomes(),
