@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from observatory.analysis.arrivals import Arrival
+from observatory.analysis.arrivals import NEVER, Arrival
 from observatory.model import Cause, CauseKind, Confidence, Segment
 
 
@@ -35,13 +35,14 @@ class Datagram:
         return self.arrival.at_ns
 
 
-def duplicated(datagram: Datagram, before: Iterable[Datagram], mail: Mail) -> Cause | None:
-    """The cause of a copy that the path made of a datagram before; None if it is none."""
+def duplicated(datagram: Datagram, before: Sequence[Datagram], mail: Mail) -> Cause | None:
+    """The cause of a copy that the path made of a datagram before, of several that are alike the
+    latest that came; None if it is none."""
     host, segment = datagram.arrival.made_at, datagram.segment
     if not host:
         return None
     ends = (segment.src, segment.dst, segment.length)
-    for one in before:
+    for one in sorted(before, key=lambda each: (each.came_ns == NEVER, -each.segment.id)):
         other = one.segment
         if not one.arrival.made_at and (other.src, other.dst, other.length) == ends:
             if other.id in mail.sender:
