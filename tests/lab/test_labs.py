@@ -181,8 +181,10 @@ def test_a_fault_before_the_play_is_in_force_and_noted():
 
     outcome = performed(lambda stage: stage.play(client=client), lab="routed", faults=(SYNS,))
 
-    assert outcome.topology.faults == ("router drops every SYN to server",)
-    (event,) = outcome.events
+    begun, ended = outcome.topology.faults
+    assert begun == "router drops every SYN to server"
+    assert ended.startswith(f"until the programs ended: {begun}: ")
+    event = outcome.events[0]
     assert (event.event, event.pid) == ("lab:fault", 0)
     assert event.detail == {"what": "router drops every SYN to server", "node": "router"}
 
@@ -241,7 +243,8 @@ def test_a_fault_that_cannot_be_is_told_to_the_one_who_asked():
             actor.fault(Drop(at="moon"))
 
     outcome = performed(lambda stage: stage.play(client=client), lab="routed")
-    assert len(outcome.events) == 1
+    begun, ended = (one.detail["what"] for one in outcome.events)
+    assert ended == f"until the programs ended: {begun}: 0 packets"
 
 
 def test_a_fault_on_loopback():

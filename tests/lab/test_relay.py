@@ -256,6 +256,7 @@ def test_packets_that_came_too_fast_are_counted():
     def fill(bench):
         """What one socket may have on its way."""
         with bench.socket("client", kind=socket.SOCK_DGRAM) as sock, suppress(BlockingIOError):
+            sock.setblocking(False)  # with a time limit Python would wait for room
             for _ in range(200):
                 sock.sendto(bytes(1000), socket.MSG_DONTWAIT, (bench.network.address("server"), 80))
 
