@@ -1,12 +1,7 @@
 """``observatory serve`` from outside: a list, a page, a file, and a behaviour run at a click."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +11,8 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from tests.serving.served import get, serving
+
 CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
 NAME = "connect-refused"
 
@@ -23,36 +20,8 @@ NAME = "connect-refused"
 @pytest.fixture
 def served(tmp_path):
     shutil.copy(CATALOGUE / "close-active.pcapng", tmp_path)
-    command = [sys.executable, "-m", "observatory", "serve", str(tmp_path)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        address = process.stdout.readline().strip()
-        assert address, process.stderr.read()
-        _wait(address)
+    with serving(tmp_path) as address:
         yield address
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-        assert process.returncode == 0
-
-
-def _wait(address):
-    """The address is printed a moment before it is listened at."""
-    for _ in range(500):
-        try:
-            get(address)
-        except urllib.error.URLError as error:
-            assert isinstance(error.reason, ConnectionRefusedError)
-            time.sleep(0.02)
-        else:
-            return
-
-
-def get(address, **options):
-    request = urllib.request.Request(address, **options)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return answer.read()
 
 
 def refusal(address, **options):
