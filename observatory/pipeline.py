@@ -15,7 +15,7 @@ import platform
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from observatory import __version__
 from observatory.errors import ObservatoryError
+from observatory.growing import Growth, Own
 from observatory.model import Analysis, Call, Endpoint, Frame, Interface, RunHeader, Segment, Trace
 from observatory.witnessing import witness_run, witnesses_ready
 
@@ -36,11 +37,6 @@ if TYPE_CHECKING:
 
 TICK_S = 0.05
 """How often what was observed is appended to the run file while the run goes on."""
-HOLD_BACK_NS = 50_000_000
-"""What is younger may still be overtaken: by a frame of another processor, by a journal."""
-
-Own = Callable[[Sequence[Frame], Sequence[Call]], Sequence[Frame]]
-"""Of all frames those that belong to the calls."""
 
 INTERRUPTED = "the run was interrupted by the user: what was to follow is missing"
 
@@ -167,7 +163,14 @@ def observe(
         )
         writer = None if path is None else stack.enter_context(open_writer(path, before))
         own = _own_on_host(before.interfaces) if host else None
-        growth = Growth(writer, lambda: stage.so_far().calls, lambda: captures.frames, own)
+        growth = Growth(
+            writer,
+            before,
+            calls=lambda: stage.so_far().calls,
+            frames=lambda: captures.frames,
+            own=own,
+            kernel=lambda seen: (*stage.events(), *witnessing.so_far(seen)),
+        )
         witnessing.ready()
         outcome = _play(stage, growth)
         ports = own_ports(outcome.calls) if host else None
@@ -233,49 +236,6 @@ def _play(stage: OpenStage, growth: Growth) -> Outcome:
     except KeyboardInterrupt:
         return stage.wait(interrupted=True)
     return stage.wait()
-
-
-class Growth:
-    """Appends to the run file what was observed since the last time.
-
-    ``calls`` and ``frames`` give all so far; ``own`` leaves out the frames of others.
-    """
-
-    def __init__(
-        self,
-        writer: RunWriter | None,
-        calls: Callable[[], Sequence[Call]],
-        frames: Callable[[], Sequence[Frame]],
-        own: Own | None,
-    ) -> None:
-        self._writer = writer
-        self._calls = calls
-        self._frames = frames
-        self._own = own
-        self._until_ns = 0
-        self._written: dict[int, bool] = {}  # a call's id, and whether it had returned
-
-    def append(self) -> None:
-        if self._writer is None:
-            return
-        until_ns = time.time_ns() - HOLD_BACK_NS
-        calls = self._calls()
-        frames: Sequence[Frame] = [
-            frame for frame in self._frames() if self._until_ns < frame.time_ns <= until_ns
-        ]
-        self._writer.frames(self._own(frames, calls) if self._own else frames)
-        self._writer.calls(self._news(calls, until_ns))
-        self._until_ns = until_ns
-
-    def _news(self, calls: Iterable[Call], until_ns: int) -> list[Call]:
-        """Calls not yet written, and those written while they blocked that now have returned."""
-        news = []
-        for call in calls:
-            returned = call.returned_ns is not None
-            if call.entered_ns <= until_ns and self._written.get(call.id) not in (returned, True):
-                self._written[call.id] = returned
-                news.append(call)
-        return news
 
 
 def conclude(trace: Trace, writer: RunWriter | None) -> Analysis:

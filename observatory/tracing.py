@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from observatory import __version__
 from observatory.errors import BadFile, UsageError
+from observatory.growing import Growth
 from observatory.model import Analysis, Call, Frame, Interface, Process, RunHeader, Trace
-from observatory.pipeline import Growth, conclude, open_writer
+from observatory.pipeline import conclude, open_writer
 from observatory.witnessing import witness_run
 
 if TYPE_CHECKING:
@@ -111,9 +112,11 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         sources = _Sources(request, watch, captures, before)
         growth = Growth(
             writer,
+            before,
             calls=sources.numbered_for_good,
             frames=sources.frames,
             own=None if request.private else sources.own,
+            kernel=witnessing.so_far,
         )
         witnessing.ready()
         watch.go()

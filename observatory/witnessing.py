@@ -44,6 +44,20 @@ class Witnessing:
             self.unwatched = f"The kernel's tracepoints cannot be had ({why}): {WITHOUT}."
             self.tracepoints = None
 
+    def so_far(self, trace: Trace) -> tuple[KernelEvent, ...]:
+        """What the kernel has said of the run until now, as far as ``trace``, which goes on, tells
+        what is the run's. Without the addresses of its functions."""
+        from observatory.analysis.own_events import own_events
+
+        if self.tracepoints is None:
+            return ()
+        return tuple(
+            replace(event, detail={**event.detail, "location": ""})
+            if "location" in event.detail
+            else event
+            for event in own_events(self.tracepoints.events(), trace).events
+        )
+
     def testify(self, trace: Trace) -> Trace:
         """Stop, and add what the kernel said of the run to ``trace``."""
         from observatory.analysis.own_events import own_events

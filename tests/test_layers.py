@@ -26,8 +26,10 @@ ALLOWED = {
     "scenarios": {"scenarios", "lab", "sources", "codec"} | BASE,
     "claims": {"claims", "codec"} | BASE,
     "witnessing": {"analysis", "codec", "sources"} | BASE,
+    "growing": {"codec", "sources"} | BASE,
     "pipeline": {
         "pipeline",
+        "growing",
         "witnessing",
         "analysis",
         "codec",
@@ -37,7 +39,7 @@ ALLOWED = {
         "scenarios",
     }
     | BASE,
-    "tracing": {"pipeline", "witnessing", "analysis", "codec", "sources", "lab"} | BASE,
+    "tracing": {"pipeline", "growing", "witnessing", "analysis", "codec", "sources", "lab"} | BASE,
     "pages": {"analysis", "reports", "messages"} | BASE,
     "atlas": {"pipeline", "reports", "messages", "claims", "lab", "sources"} | BASE,
     "serving": {"serving"} | BASE,

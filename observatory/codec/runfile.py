@@ -282,10 +282,11 @@ class _Reading:
         interfaces = with_hosts(contents.interfaces, run.topology)
         segments, unread = decode_run(frames, interfaces, run.topology)
         calls = [self.calls[key] for key in sorted(self.calls)]
-        kernel = [self.kernel[key] for key in sorted(self.kernel)]
+        # A file that was growing has an event when it was known whose it is, not when it happened.
+        rows = sorted(self.kernel.items(), key=lambda row: (row[0][0], row[1].time_ns, row[0][1]))
+        kernel = [replace(event, id=n) for n, (_, event) in enumerate(rows, 1)]
         if len(contents.comments) > 1:  # files put one behind the other: each counts from 1
             calls = [replace(call, id=n) for n, call in enumerate(calls, 1)]
-            kernel = [replace(event, id=n) for n, event in enumerate(kernel, 1)]
         found = {
             "calls": len(calls),
             "frames": len(frames),

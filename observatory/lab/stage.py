@@ -176,6 +176,11 @@ class OpenStage:
             tuple(mark.what for mark in marks), marks[-1].relays if marks else {}
         )
 
+    def events(self) -> tuple[KernelEvent, ...]:
+        """What was done to the lab until now, as events ``lab:fault``."""
+        marks = read_marks(self._folder / MARKS)
+        return tuple(mark.event(number) for number, mark in enumerate(marks, 1))
+
     def so_far(self) -> Reading:
         """What the journals hold while the play goes on."""
         reading = read_journals(self._folder / "journal")
@@ -222,7 +227,7 @@ class OpenStage:
             reading.defects,
             failure,
             interrupted,
-            events=tuple(mark.event(number) for number, mark in enumerate(marks, 1)),
+            events=self.events(),
             topology=self.topology,
             holds_ns=max((mark.holds_ns for mark in marks), default=0),
         )

@@ -26,8 +26,8 @@ from observatory.model.trace import Interface, KernelEvent, Trace
 Owner = tuple[int, int]  # uid, gid
 
 UNFINISHED = (
-    "the run was broken off before its file was complete: calls, packets and the ends of "
-    "processes may be missing; run it again"
+    "the run was broken off before its file was complete: calls, packets, kernel events and the "
+    "ends of processes may be missing; run it again"
 )
 
 
@@ -171,7 +171,7 @@ class RunWriter:
         self._append(block for each in rows for _, block in each)
 
     def kernel(self, events: Iterable[KernelEvent]) -> None:
-        """Appends kernel events."""
+        """Appends kernel events; readers put them in order by their times."""
         self._append(map(kernel_row, events))
 
     def statistics(self, interfaces: Iterable[Interface], time_ns: int) -> None:

@@ -65,6 +65,8 @@ class Tracepoints:
         self._name = ""
         self._pipes: list[int] = []
         self._pages: list[bytes] = []
+        self._decoded = 0  # how many of them
+        self._events: list[KernelEvent] = []
         self._beyond = 0
         self._lost_before = 0
         self._formats: list[Format] = []
@@ -155,19 +157,19 @@ class Tracepoints:
         self._lost_before = self._count_lost()
 
     def events(self) -> list[KernelEvent]:
-        """All that was read, in order of time (CLOCK_REALTIME), numbered from 1."""
+        """All that was read so far, in order of time (CLOCK_REALTIME), not numbered."""
         decoder = Decoder.of(self._formats, self._identity)
-        found: list[KernelEvent] = []
-        self.unread = 0
-        for raw in self._pages:
+        until = len(self._pages)
+        for raw in self._pages[self._decoded : until]:
             try:
                 page = read_page(raw, self._layout)
-                found += decoder.events(
+                self._events += decoder.events(
                     (time_ns + self._to_realtime_ns, record) for time_ns, record in page.records
                 )
             except BadTracepoint:
                 self.unread += 1
-        return merge(found)
+        self._decoded = until
+        return merge(self._events)
 
     def _identity(self, address: int) -> str:
         """Kernel addresses are secrets of the machine; a run file may be shown to anybody."""
