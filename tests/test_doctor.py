@@ -6,6 +6,7 @@ import pytest
 
 from observatory.doctor import Finding, Status, System, can_run, document, examine, mend, render
 from observatory.lab.probe import Probe, probe_private_network
+from observatory.lab.probe_lab import LabProbe, Part, probe_lab
 from observatory.sources.tracefs_instances import Survey
 
 GRANTED = Probe(namespace=True, capture=True, method="TPACKET_V3 ring, 1 MiB")
@@ -23,6 +24,7 @@ ORDINARY = System(
     program_version=lambda path, argument: "6.1" if "strace" in path else "4.0.17",
     package_version=lambda name: "1.0",
     probe=lambda: GRANTED,
+    probe_lab=lambda: LabProbe({}),
     tracing=lambda path: "",
     survey=lambda wanted: Survey(),
     kernel="Linux 6.18.0",
@@ -154,6 +156,40 @@ def test_the_document_says_the_same() -> None:
 def test_the_real_machine_is_tried_in_another_process() -> None:
     probe = probe_private_network()
     assert probe.namespace or probe.error
+
+
+@pytest.mark.parametrize(
+    ("part", "cost", "mend", "status"),
+    [
+        (Part.SETTINGS, "change one cannot be run", "/proc/sys", Status.MISSING),
+        (Part.LINKS, "several hosts cannot be run", "modprobe veth", Status.MISSING),
+        (Part.FIREWALL, "drops or rejects cannot", "nftables", Status.MISSING),
+        (Part.NETEM, "relay", "sch_netem", Status.NOTE),
+        (Part.RELAY, "reorder packets", "sudo", Status.MISSING),
+    ],
+)
+def test_what_the_lab_lacks_has_its_cost(part: Part, cost: str, mend: str, status: Status) -> None:
+    lacking = replace(ORDINARY, probe_lab=lambda: LabProbe({part: "refused here"}))
+    findings = examine(lacking)
+    finding = named(findings, f"lab {part}")
+    assert finding.status is status
+    assert cost in finding.detail and "refused here" in finding.detail
+    assert mend in (finding.mend or "")
+    assert can_run(findings), "behaviours on the loopback need none of it"
+
+
+def test_of_a_lab_without_links_nothing_else_is_told() -> None:
+    lacking = replace(ORDINARY, probe_lab=lambda: LabProbe({Part.LINKS: "no veth"}))
+    told = [each.name for each in examine(lacking) if each.name.startswith("lab ")]
+    assert told == ["lab settings", "lab links"]
+    refused = replace(ORDINARY, probe_lab=lambda: LabProbe({}, error="no private network"))
+    assert not [each for each in examine(refused) if each.name.startswith("lab ")]
+
+
+def test_the_real_lab_is_tried_in_another_process(live: None) -> None:
+    probe = probe_lab()
+    assert not probe.error
+    assert set(probe.refused) <= set(Part)
 
 
 def test_an_old_strace_is_told_from_a_missing_one() -> None:

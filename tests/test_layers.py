@@ -43,7 +43,7 @@ ALLOWED = {
     "pages": {"analysis", "reports", "messages"} | BASE,
     "atlas": {"pipeline", "reports", "messages", "claims", "lab", "sources"} | BASE,
     "serving": {"serving"} | BASE,
-    "doctor": {"lab", "sources", "codec"} | BASE,
+    "doctor": {"doctor", "lab", "sources", "codec"} | BASE,
     "cli": {
         "cli",
         "serving",

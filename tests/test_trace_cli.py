@@ -82,7 +82,8 @@ while True:
 @pytest.fixture(autouse=True)
 def tracing(live: None) -> None:
     """Skips where strace is missing or may trace nothing."""
-    from observatory.doctor import Status, System, check_strace
+    from observatory.doctor import Status, System
+    from observatory.doctor.checks import check_strace
 
     for finding in check_strace(System()):
         if finding.status is Status.MISSING:

@@ -26,7 +26,8 @@ class Probe:
 
 def probe_private_network() -> Probe:
     """Try a run's private network and a capture on its loopback."""
-    return Probe(**_in_a_child(lambda: asdict(_try())))
+    nothing = {"namespace": False, "capture": False}
+    return Probe(**in_a_child(lambda: asdict(_try()), lambda error: {**nothing, **error}))
 
 
 def _try() -> Probe:
@@ -42,15 +43,18 @@ def _try() -> Probe:
     return Probe(namespace=True, capture=True, method=source.method)
 
 
-def _in_a_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``work`` returns in a forked process. What it raises is told as the error."""
+def in_a_child(
+    work: Callable[[], dict[str, Any]], failed: Callable[[dict[str, str]], dict[str, Any]]
+) -> dict[str, Any]:
+    """What ``work`` returns in a forked process; where it raises, what ``failed`` makes of the
+    error."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             found = work()
         except BaseException as error:
-            found = asdict(Probe(namespace=False, capture=False, error=repr(error)))
+            found = failed({"error": repr(error)})
         os.write(writing, json.dumps(found).encode())
         os._exit(0)
     os.close(writing)

@@ -1,152 +1,16 @@
-"""What this machine has of what the observatory uses, and the command that mends what it lacks.
-
-Every check is a function from a ``System`` (where it looks) to findings, so that tests can show
-it a machine that has nothing.
-"""
+"""The checks of the machine, its programs, its kernel and its settings."""
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from observatory.codec.tracepoints import TELLS
+from observatory.doctor.system import Finding, Status, System
 from observatory.lab.namespace import REFUSALS
-from observatory.lab.probe import Probe, probe_private_network
+from observatory.lab.probe import Probe
 from observatory.sources.strace import OLDEST as OLDEST_STRACE
-from observatory.sources.tracefs_instances import Survey, survey
-from observatory.sources.tracefs_instances import mend as remove_leftovers
-
-
-class Status(StrEnum):
-    """``note`` is neither good nor bad: a setting that changes what will be seen."""
-
-    OK = "ok"
-    MISSING = "missing"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the doctor's. ``needed``: without it nothing can be run. ``mend`` is a command
-    (or what to ask of whoever runs the container), None where there is nothing to mend."""
-
-    name: str
-    status: Status
-    detail: str
-    mend: str | None = None
-    needed: bool = False
-
-
-def read_text(path: str) -> str | None:
-    """A file's text without the blanks around it, None if it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return None
-
-
-def version_of_program(path: str, argument: str) -> str:
-    """The first number with dots in what ``path argument`` prints."""
-    try:
-        said = subprocess.run(
-            [path, argument], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"but it does not start: {error}"
-    found = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
-    return found.group() if found else "version unknown"
-
-
-def version_of_package(name: str) -> str | None:
-    """The installed version of a Python distribution, None if there is none."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def try_strace(path: str) -> str:
-    """What keeps ``strace`` from tracing a program; empty if nothing does."""
-    try:
-        said = subprocess.run(
-            [path, "-f", "-o", os.devnull, "--", "/bin/true"],
-            capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    return "" if said.returncode == 0 else said.stderr.strip().rpartition("\n")[2] or "it failed"
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """Where the checks look. Tests give other answers."""
-
-    read: Callable[[str], str | None] = read_text
-    which: Callable[[str], str | None] = field(
-        default=lambda name: shutil.which(
-            name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-        )
-    )
-    program_version: Callable[[str, str], str] = version_of_program
-    package_version: Callable[[str], str | None] = version_of_package
-    probe: Callable[[], Probe] = probe_private_network
-    tracing: Callable[[str], str] = try_strace
-    survey: Callable[[Iterable[str]], Survey] = survey
-    kernel: str = field(default_factory=lambda: f"{platform.system()} {platform.release()}")
-    superuser: bool = field(default_factory=lambda: os.geteuid() == 0)
-
-
-def examine(system: System | None = None) -> tuple[Finding, ...]:
-    """Every finding, in the order in which they are to be read."""
-    system = system or System()
-    return tuple(finding for check in CHECKS for finding in check(system))
-
-
-def mend() -> tuple[str, ...]:
-    """Put right what killed runs have left behind; what was done, as sentences."""
-    try:
-        removed = remove_leftovers()
-    except OSError as error:
-        return (f"the kernel's tracepoints cannot be had ({error.strerror}): run it with sudo",)
-    if not removed:
-        return ("nothing was left behind by runs that were killed",)
-    return tuple(f"removed the tracefs instance {name}" for name in removed)
-
-
-def can_run(findings: Sequence[Finding]) -> bool:
-    """Whether a behaviour can be run at all."""
-    return not any(finding.needed and finding.status is Status.MISSING for finding in findings)
-
-
-def document(findings: Sequence[Finding]) -> dict[str, object]:
-    """The findings as ``doctor --json`` prints them."""
-    return {"can_run": can_run(findings), "findings": [asdict(finding) for finding in findings]}
-
-
-MARKS: Mapping[Status, str] = {Status.OK: "ok", Status.MISSING: "MISSING", Status.NOTE: "note"}
-
-
-def render(findings: Sequence[Finding]) -> str:
-    """The findings as lines of text, each followed by what mends it."""
-    lines = []
-    for finding in findings:
-        lines.append(f"{MARKS[finding.status]:8} {finding.name}: {finding.detail}")
-        if finding.mend and finding.status is not Status.OK:
-            lines.append(f"{'':8}   {finding.mend}")
-    verdict = (
-        "Behaviours can be run here."
-        if can_run(findings)
-        else "No behaviour can be run here until the above is mended."
-    )
-    return "\n".join([*lines, "", verdict]) + "\n"
 
 
 def check_kernel(system: System) -> Iterator[Finding]:
@@ -366,15 +230,3 @@ def check_settings(system: System) -> Iterator[Finding]:
             detail = f"{' '.join(value.split())}, not {default}: {setting.changes}"
             mend = f'sudo sysctl -w {setting.name}="{default}"   (matters only with --host)'
             yield Finding(setting.name, Status.NOTE, detail, mend)
-
-
-CHECKS: tuple[Callable[[System], Iterator[Finding]], ...] = (
-    check_kernel,
-    check_namespace,
-    check_host_capture,
-    check_packages,
-    check_programs,
-    check_strace,
-    check_tracepoints,
-    check_settings,
-)
