@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 from observatory.cli import running
 from observatory.cli.selecting import SECTIONS, all_behaviours
-from observatory.cli.several import runs_side_by_side
 from observatory.cli.terminal import Progress, display, say, write_text
 from observatory.errors import ScenarioFailed
 
@@ -46,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def atlas(parsed: argparse.Namespace) -> int:
+    import tempfile
+
     from observatory import atlas, messages
 
     editions = parsed.lang or list(messages.languages())
@@ -68,6 +68,8 @@ def atlas(parsed: argparse.Namespace) -> int:
 
 def _run_all(names: list[str], folder: Path, quiet: bool) -> None:
     """Raises ScenarioFailed if any did not run."""
+    from observatory.cli.several import runs_side_by_side
+
     look = display(sys.stdout)
     orders = [
         running.Order(name, folder / f"{name}.pcapng", False, running.LOOPBACK, None, look)

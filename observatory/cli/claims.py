@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observatory import __version__
-from observatory.cli.several import BROKEN, runs_side_by_side
 from observatory.cli.terminal import Progress, display, say, write_text
 from observatory.errors import UsageError
 
@@ -123,6 +122,7 @@ def run(names: Sequence[str], folder: Path) -> tuple[int, dict[str, Observed]]:
     """Run each behaviour that there is, several side by side, and read its run file again: what
     is judged is what is kept. With it the exit status: of the first failure if all failed."""
     from observatory.claims.judging import Observed
+    from observatory.cli.several import runs_side_by_side
     from observatory.scenarios.catalogue import catalogue
 
     there = [name for name in names if name in catalogue()]
@@ -159,6 +159,8 @@ def _observe(order: Order) -> Observed:
 
 def _reason(message: str, status: int) -> str:
     """Why there is no run, in one line; the whole message was on stderr."""
+    from observatory.cli.several import BROKEN
+
     if status == BROKEN:
         return "an error of the observatory's own kept it from being observed"
     return f"it did not run: {message.partition(chr(10))[0]}"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from observatory.cli import formats
 from observatory.cli.selecting import all_behaviours, of_section
-from observatory.cli.several import runs_side_by_side
 from observatory.cli.terminal import Display, Progress, display, say, write_text
 from observatory.errors import UsageError
 
@@ -134,6 +133,8 @@ def show(ran: Ran, quiet: bool) -> None:
 
 def run_several(orders: list[Order], quiet: bool) -> int:
     """Shown in the order asked for, whichever is done first."""
+    from observatory.cli.several import runs_side_by_side
+
     progress = Progress(len(orders), enabled=not quiet)
     turn = {order.name: position for position, order in enumerate(orders)}
     done: dict[int, Ran | None] = {}

@@ -11,7 +11,6 @@ A behaviour is a function that takes a Stage and lets actors play on it::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -92,6 +91,8 @@ def find(name: str) -> Behaviour:
     """The behaviour ``name``. Raises UsageError, with the nearest names, if there is none."""
     found = catalogue().get(name)
     if found is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, catalogue(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see `observatory list`"
         raise UsageError(f"no behaviour is named {name}: {hint}")
