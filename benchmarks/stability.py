@@ -44,34 +44,47 @@ def shown(name: str) -> Shown:
 
 
 def _calls(analysis: Analysis) -> Iterator[tuple[str, ...]]:
-    """What each process called, with which outcomes. How many recv() it takes to read a stream,
-    and which of two connections comes first, is a matter of time."""
-    role_of = roles(analysis)
+    """What each role called, with which outcomes. How many recv() it takes to read a stream, and
+    which of two connections comes first, is a matter of time."""
+    role_of = _roles(analysis)
     for one in analysis.calls:
         yield (
             "call",
             role_of.get(one.call.pid, ""),
             one.call.name,
             outcome(one.call),
-            PIECES.get(one.explanation.rule, one.explanation.rule),
+            SAME_BUT_FOR_TIME.get(one.explanation.rule, one.explanation.rule),
             one.explanation.confidence.value,
         )
 
 
-# How a stream was cut into what recv() returned.
-PIECES = {"recv-part": "recv"}
+# How a stream was cut into what recv() returned; whether the FIN was there before it was asked
+# for; which of two holders of a socket closed it last.
+SAME_BUT_FOR_TIME = {
+    "recv-part": "recv",
+    "recv-eof-after-shutdown": "recv-eof",
+    "close-not-last": "close-listener",
+}
+
+
+def _roles(analysis: Analysis) -> dict[int, str]:
+    """Roles by pid; which of several children takes a connection is the kernel's choice."""
+    return {
+        pid: role.partition(".")[0] + ".n" * ("." in role) for pid, role in roles(analysis).items()
+    }
 
 
 def _segments(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     calls = {one.call.id: one.call for one in analysis.calls}
-    role_of = roles(analysis)
+    role_of = _roles(analysis)
     late = set(echoes(analysis))
     for one in analysis.segments:
         kind = _kind(one)
-        rides = kind == "FIN" and one.segment.length  # whether a FIN found data to go with
-        if kind == "ACK" or one.retransmission or rides or one.segment.id in late:
+        if kind == "ACK" or one.retransmission or one.segment.id in late:
             continue
-        call = calls.get(one.cause.call or 0)
+        # A FIN may find data to ride with: whose it is, is the last that the segment carries.
+        number = one.carries[-1] if kind == "FIN" and one.carries else one.cause.call
+        call = calls.get(number or 0)
         who = f"{call.name} by {role_of.get(call.pid, '')}" if call else ""
         yield "segment", kind, one.cause.kind.value, who, one.cause.confidence.value
 
