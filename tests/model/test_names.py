@@ -15,7 +15,7 @@ def test_each_name_is_there() -> None:
 
 
 def test_another_is_told_as_by_any_module() -> None:
-    with pytest.raises(AttributeError, match="'observatory.model' has no attribute 'Packet'"):
+    with pytest.raises(AttributeError, match=r"'observatory\.model' has no attribute 'Packet'"):
         _ = observatory.model.Packet  # type: ignore[attr-defined]
 
 
