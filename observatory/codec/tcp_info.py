@@ -30,12 +30,16 @@ _SEND_BUFFER = ("send_memory", "send_buffer")
 _NAMES = {len(names): names for names in (_QUEUE, _LEFT, _CONNECTION, _CONNECTION + _SEND_BUFFER)}
 
 
+def state_name(number: int) -> str:
+    """The name of a state; of one that this table has not, its number."""
+    return STATES[number - 1] if 0 < number <= len(STATES) else str(number)
+
+
 def named(answer: Sequence[int]) -> dict[str, int | str]:
     """A journal's answer by name: of a listener ``[state, at, queue, queue_limit]``, of a socket
     that is closed ``[state, at, unread]``, of another ``[state, at, rto, rtt, cwnd, retransmits,
     unsent, unread, unacked]``, with ``send_memory, send_buffer`` behind them where its buffer was
     asked for. docs/run-file.md says what they mean. Raises KeyError for any other list."""
     state, at_ns, *numbers = answer
-    name = STATES[state - 1] if 0 < state <= len(STATES) else str(state)
     values = dict(zip(_NAMES[len(numbers)], numbers, strict=True))
-    return {"state": name, **values, "at_ns": at_ns}
+    return {"state": state_name(state), **values, "at_ns": at_ns}

@@ -13,25 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from observatory.codec.tcp_info import state_name
 from observatory.errors import ScenarioFailed
 
 _LOOK_AGAIN_S = 0.0003
 _TAIL = 4096  # bytes of a journal that hold its last record
-
-# include/net/tcp_states.h, by number from 1; RFC 9293's names
-_TCP_STATES = (
-    "ESTABLISHED",
-    "SYN-SENT",
-    "SYN-RECEIVED",
-    "FIN-WAIT-1",
-    "FIN-WAIT-2",
-    "TIME-WAIT",
-    "CLOSED",
-    "CLOSE-WAIT",
-    "LAST-ACK",
-    "LISTEN",
-    "CLOSING",
-)
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float) -> None:
@@ -79,7 +65,7 @@ def tcp_state(sock: socket.socket) -> str:
     number = socket.socket.__base__.getsockopt(  # type: ignore[union-attr]
         sock, socket.IPPROTO_TCP, socket.TCP_INFO, 1
     )[0]
-    return _TCP_STATES[number - 1] if 0 < number <= len(_TCP_STATES) else str(number)
+    return state_name(number)
 
 
 def readable(sock: socket.socket) -> bool:

@@ -15,13 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from observatory.codec.tcp_info import state_name
 from observatory.model import Call, Endpoint
-
-STATES = (
-    *("ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT"),
-    *("CLOSED", "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING"),
-)
-"""include/net/tcp_states.h, by number from 1."""
 
 TABLES = {
     "tcp": ("AF_INET", "SOCK_STREAM"),
@@ -97,7 +92,7 @@ def _rows(pid: int, name: str) -> Iterator[tuple[int, Held]]:
     family, kind = TABLES[name]
     for line in lines[1:]:
         _, local, peer, state, *rest = line.split()
-        told = STATES[int(state, 16) - 1] if kind == "SOCK_STREAM" else ""
+        told = state_name(int(state, 16)) if kind == "SOCK_STREAM" else ""
         yield int(rest[5]), Held(family, kind, _endpoint(local), _endpoint(peer), told)
 
 
