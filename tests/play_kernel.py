@@ -36,7 +36,7 @@ EVENTS = (
 EVENT = re.compile(
     r"kernel(?: in (?P<role>[\w.]+))? (?P<event>\w+:\w+)"
     r"(?: (?P<src>\S+:\d+))?(?: > (?P<dst>\S+:\d+))?"
-    r"(?: (?P<old>[A-Z0-9-]+) -> (?P<new>[A-Z0-9-]+))?(?P<detail>(?: \w+=\S+)*)"
+    r"(?: (?P<old>[A-Z0-9-]+) -> (?P<new>[A-Z0-9-]+))?(?P<detail>(?: \w+=\S*)*)"
 )
 LOST = re.compile(r"kernel lost (?P<count>\d+)")
 MISSING = re.compile(r"kernel missing (?P<event>\w+:\w+)")

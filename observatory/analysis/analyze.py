@@ -109,7 +109,7 @@ def analyze(trace: Trace) -> Analysis:
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)
     told = fates(joined, witnessed, trace.counters)
     attributed = _attribute(trace, joined, findings, explained, told)
-    opened = connections(joined, explained, findings)
+    opened = connections(joined, explained, findings, witnessed.never_came)
     heard = hear(witnessed, joined, calls, attributed, explained, opened)
     return Analysis(
         trace=trace,

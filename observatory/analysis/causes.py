@@ -76,17 +76,20 @@ def _unrecorded(scene: Scene, half: Half, what: str) -> Cause:
 def _accepting(scene: Scene, sighting: Sighting) -> Cause:
     """SYN-ACK: the kernel answers a SYN, or its timer repeats the answer."""
     side = scene.side(sighting.half)
-    syn = side.arrival
+    syn = side.asked
     first = next(s for s in sighting.half.syns if s.kind is Kind.SYN_ACK) is sighting
-    if first and syn is not None and syn.kind is Kind.SYN_ACK:
-        syn = sighting.other.syns[0]  # both opened at once: it is the SYN that it answers
-    asked_again = side.last is None or side.heard
-    if syn is not None and "S" in syn.segment.flags and (asked_again or first):
+    if syn is not None:
+        # What came after the SYN may have overtaken the answer to it.
+        sure = first or syn is side.arrival
         again = "" if first else " again"
-        return reply_to(syn, f"SYN-ACK{again}, passive open", scene.by_order())
+        confidence = scene.by_order() if sure else Confidence.LIKELY
+        return reply_to(syn, f"SYN-ACK{again}, passive open", confidence)
     if sighting.original is None:
         return reply_to(None, "SYN-ACK, passive open (its SYN was not seen)", Confidence.LIKELY)
-    why = why_sent_again(sighting) or "the handshake's last ACK did not count"
+    last_ack = scene.conversation.establishing
+    acked = last_ack is not None and last_ack.id < sighting.id
+    unheard = "the handshake's last ACK did not count" if acked else "no answer yet"
+    why = why_sent_again(sighting) or unheard
     return Cause(
         CauseKind.TIMER,
         f"SYN-ACK sent again: {why}",
@@ -279,6 +282,11 @@ def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
     if syn is not None and syn.kind is Kind.SYN and not answered and sighting.ack < 1:
         what = "challenge ACK: these ports still have an older connection at this end"
         return reply_to(syn, what, scene.by_order())
+    reset = side.arrival
+    up_to_date = sighting.seq >= side.sent_until
+    if reset is not None and reset.kind is Kind.RESET and side.heard and up_to_date:
+        what = "challenge ACK: the RST's number is not the one expected (RFC 5961 3.2)"
+        return reply_to(reset, what, scene.by_order())
     asking = _asking(side, sighting)
     if asking is not None:
         return reply_to(asking, _why_repeated(asking, sighting), scene.by_order())
@@ -329,7 +337,9 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     side = scene.side(sighting.half)
     covered = side.wanting
     if covered is None or covered.end > (sighting.ack or 0):
-        covered = _carrier_up_to(sighting.other, sighting.ack or 0)
+        # Of those that no ACK has answered the latest, which may be one that was sent again.
+        owed = (a for a in reversed(side.owed) if a.end == (sighting.ack or 0))
+        covered = next(owed, None) or _carrier_up_to(sighting.other, sighting.ack or 0)
     if covered is None:
         return reply_to(None, "ACK of what the capture did not show", Confidence.LIKELY)
     if not covered.fresh and covered in side.owed:

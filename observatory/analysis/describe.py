@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from observatory.analysis.completions import Joined
 from observatory.analysis.datagrams import describe_icmp
@@ -31,7 +32,10 @@ _PHASES = ("SYN", "SYN-ACK", "ACK", "DATA", "FIN", "RST")
 
 
 def connections(
-    joined: Joined, explained: tuple[ExplainedCall, ...], findings: Findings
+    joined: Joined,
+    explained: tuple[ExplainedCall, ...],
+    findings: Findings,
+    dropped: Collection[int] = (),
 ) -> tuple[Connection, ...]:
     """Every conversation as a connection: how it opened and closed, states, bytes each way."""
     calls: dict[int, list[int]] = defaultdict(list)
@@ -39,17 +43,21 @@ def connections(
         if one.connection is not None:
             calls[one.connection].append(one.call.id)
     return tuple(
-        _connection(joined, conversation, tuple(calls.get(conversation.id, ())), findings)
+        _connection(joined, conversation, tuple(calls.get(conversation.id, ())), findings, dropped)
         for conversation in joined.wire.conversations
     )
 
 
 def _connection(
-    joined: Joined, conversation: Conversation, calls: tuple[int, ...], findings: Findings
+    joined: Joined,
+    conversation: Conversation,
+    calls: tuple[int, ...],
+    findings: Findings,
+    dropped: Collection[int],
 ) -> Connection:
     client, server = conversation.client, conversation.server
     paths = state_paths(
-        steps(conversation),
+        steps(conversation, dropped),
         same_endpoint=conversation.is_self_connected,
         listening=conversation.listener is not None or not joined.descriptors.sockets,
         accepted=conversation.id in joined.matching.accepted_by,

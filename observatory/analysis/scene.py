@@ -31,6 +31,7 @@ class Side:
     reaches up to ``sent_until``. ``heard`` says that something came after it sent last.
     ``outdated`` is the latest empty arrival with a number that was no longer expected; ``merged``
     an arrival that asked for an ACK of its own and may have got it together with another's.
+    ``asked`` is the latest SYN that came since it sent a SYN-ACK.
     """
 
     last: Sighting | None = None
@@ -45,6 +46,7 @@ class Side:
     heard: bool = False
     outdated: Sighting | None = None
     merged: Sighting | None = None
+    asked: Sighting | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +109,8 @@ class Scene:
         sender.sent_until = max(sender.sent_until, sighting.end)
         if sighting.ack is not None:
             self._answered(sender, sighting)
+            if "S" in sighting.segment.flags:
+                sender.asked = None
 
     def came(self, sighting: Sighting) -> None:
         """Step past an arrival: its receiver has something to answer."""
@@ -129,6 +133,8 @@ class Scene:
         flags = sighting.segment.flags
         previous = receiver.arrival
         receiver.arrival = sighting
+        if "S" in flags and sighting.ack is None:
+            receiver.asked = sighting
         takes_space = sighting.end > sighting.seq and "R" not in flags
         if takes_space or sighting.probe:
             receiver.owed.append(sighting)

@@ -51,6 +51,8 @@ __all__ = ["TWO_MSL", "USER_TIMEOUT", "StatePaths", "Step", "advance", "next_sta
 # States in which an endpoint waits for an answer of its peer, so that every ACK matters.
 _WAITING: Final = frozenset({SYN_SENT, SYN_RECEIVED, FIN_WAIT_1, CLOSING, LAST_ACK, LISTEN})
 _AWAITS_ACK_OF_FIN: Final = frozenset({FIN_WAIT_1, CLOSING, LAST_ACK})
+# Captured so soon after another, a segment may have been sent before that came.
+CROSSING_NS: Final = 100_000
 _SEQUENCE_SPACE: Final = 1 << 32
 _HALF_SPACE: Final = 1 << 31
 
@@ -88,6 +90,7 @@ class _Side:
         "accepted",
         "ack",
         "active",
+        "asked_again",
         "awaits_new_ack",
         "before_reset",
         "events",
@@ -95,6 +98,7 @@ class _Side:
         "fin_before_ack",
         "fin_came",
         "heard",
+        "heard_ns",
         "ignored_ack",
         "isn",
         "path",
@@ -111,9 +115,11 @@ class _Side:
         self.fin: int | None = None  # sequence number of the FIN it sent
         self.ack: int | None = None  # highest acknowledgement it sent
         self.heard: int | None = None  # highest acknowledgement that came to it
+        self.heard_ns = -CROSSING_NS  # when that came
         self.fin_came = False  # the peer's FIN came to it
         self.sent = False  # has sent anything
         self.active = False  # opened with a SYN of its own
+        self.asked_again = False  # the peer's SYN came once more after its SYN-ACK
         self.accepted = False  # accept() returned it, so its handshake was completed
         self.peer_fin_received = False
         self.fin_before_ack = False  # its FIN left before its ACK of the peer's FIN
@@ -232,7 +238,8 @@ def _leave(side: _Side, peer: _Side, segment: Segment) -> None:
         return
     side.sent = True
     repeats = _repeats_control_bit(side, segment)
-    if repeats:
+    # What crossed the ACK on its way tells nothing of it.
+    if repeats and segment.time_ns - side.heard_ns >= CROSSING_NS:
         _not_received(side, peer, segment)
     if "S" in flags:
         _synchronize(side, segment)
@@ -253,15 +260,19 @@ def _come(side: _Side, peer: _Side, segment: Segment) -> None:
         side.awaits_new_ack = False
         if side.heard is None or _follows(segment.ack, side.heard):
             side.heard = segment.ack
+            side.heard_ns = segment.time_ns
+    elif "S" in flags and SYN_RECEIVED in side.path:
+        side.asked_again = True
     side.fin_came = side.fin_came or "F" in flags
     _settle(side, peer)
     _settle(peer, side)
 
 
 def _repeats_control_bit(side: _Side, segment: Segment) -> bool:
-    """Whether ``side`` sends a SYN-ACK or FIN that it has sent before."""
+    """Whether ``side`` sends a SYN-ACK or FIN once more of its own accord."""
     if "S" in segment.flags:
-        return "A" in segment.flags and SYN_RECEIVED in side.path
+        answers, side.asked_again = side.asked_again, False
+        return "A" in segment.flags and SYN_RECEIVED in side.path and not answers
     return "F" in segment.flags and side.fin is not None
 
 

@@ -34,6 +34,13 @@ from observatory.analysis.witness_lives import (
 )
 from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process, Trace
 
+# Linux include/net/dropreason-core.h: reasons for packets that did not reach TCP.
+BEFORE_TCP = frozenset(
+    {"NETFILTER_DROP", "OTHERHOST", "IP_CSUM", "TCP_CSUM", "IP_INHDR", "IP_RPFILTER"}
+    | {"PROTO_MEM", "SOCKET_BACKLOG", "CPU_BACKLOG", "QDISC_DROP", "QDISC_OVERLIMIT"}
+    | {"FULL_RING", "NOMEM", "IP_INNOROUTES", "IP_OUTNOROUTES", "XFRM_POLICY"}
+)
+
 Direction = tuple[Endpoint | int, Endpoint | None]
 
 # An active reset is told after it went out, a reply before; in between the kernel may deliver it.
@@ -70,6 +77,15 @@ class Witnessed:
         """Whether an event of this name that did not come did not happen."""
         return self.complete and event in self.watched
 
+    @property
+    def never_came(self) -> frozenset[int]:
+        """The segments that were dropped before TCP saw them."""
+        return frozenset(
+            number
+            for number, event in self.drops.items()
+            if event.detail.get("reason") in BEFORE_TCP
+        )
+
     def process(self, event: KernelEvent) -> int | None:
         """The process whose thread was running, where it is one of the run."""
         return self.pids.get(event.pid)
@@ -93,11 +109,11 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
     by_half = _by_half(trace.kernel, known)
     _add_states(by_half, found.life_of)
     found.of_half = {h: sorted(e, key=lambda one: one.time_ns) for h, e in by_half.items()}
-    found.resets = _pair(_named(trace.kernel, SEND_RESET), wire.sightings.values(), _is_reset)
+    found.resets = _resets(_named(trace.kernel, SEND_RESET), wire)
     sightings = wire.sightings.values()
     found.again = {
         **_pair(_named(trace.kernel, RETRANSMIT), sightings, _is_repeated),
-        **_pair(_named(trace.kernel, RETRANSMIT_SYNACK), sightings, _is_syn_ack),
+        **_pair(_named(trace.kernel, RETRANSMIT_SYNACK), sightings, is_later_answer),
     }
     at = {segment.time_ns: segment.id for segment in trace.segments}
     found.drops = _drops(trace.kernel, at)
@@ -207,8 +223,32 @@ def _named(events: Iterable[KernelEvent], *names: str) -> list[KernelEvent]:
     return [event for event in events if event.event in names]
 
 
-def _is_reset(sighting: Sighting) -> bool:
-    return sighting.kind is Kind.RESET
+def _resets(events: Sequence[KernelEvent], wire: Wire) -> dict[int, KernelEvent]:
+    """Segment id of each RST to the event that it was sent. An abort is told after it has left, an
+    answer before; so each kind is gone through in an order of its own."""
+    sightings = wire.sightings.values()
+    answers = [event for event in events if _names_a_packet(event)]
+    silent = [event for event in events if not _names_a_packet(event)]
+    aborts = [event for event in silent if event.detail.get("packet") == ""]
+    others = [event for event in silent if "packet" not in event.detail]
+    return {
+        **_pair(others, sightings, lambda one: one.kind is Kind.RESET),
+        **_pair(aborts, sightings, _is_abort),
+        **_pair(answers, sightings, _is_answer),
+    }
+
+
+def _names_a_packet(event: KernelEvent) -> bool:
+    return bool(event.detail.get("packet") or event.detail.get("segment_time"))
+
+
+def _is_answer(sighting: Sighting) -> bool:
+    """A RST with the number that it was asked for, or none (RFC 9293 3.10.7.1)."""
+    return sighting.kind is Kind.RESET and (sighting.ack is None or sighting.segment.seq == 0)
+
+
+def _is_abort(sighting: Sighting) -> bool:
+    return sighting.kind is Kind.RESET and not _is_answer(sighting)
 
 
 def _is_repeated(sighting: Sighting) -> bool:
@@ -217,8 +257,10 @@ def _is_repeated(sighting: Sighting) -> bool:
     return sighting.kind in (Kind.REPEATED, Kind.PROBE) or sighting.original is not None
 
 
-def _is_syn_ack(sighting: Sighting) -> bool:
-    return sighting.kind is Kind.SYN_ACK
+def is_later_answer(sighting: Sighting) -> bool:
+    """A SYN-ACK after the first."""
+    answers = (syn for syn in sighting.half.syns if syn.kind is Kind.SYN_ACK)
+    return sighting.kind is Kind.SYN_ACK and next(answers) is not sighting
 
 
 def _pair(

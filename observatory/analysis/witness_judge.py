@@ -15,7 +15,7 @@ from observatory.analysis.evidence import ASKED_BY_RULE, REFINED, ROW, Absence, 
 from observatory.analysis.evidence_words import Says
 from observatory.analysis.machine import CLOSED, LISTEN
 from observatory.analysis.wire import Half, Kind, Sighting
-from observatory.analysis.witness import Witnessed
+from observatory.analysis.witness import Witnessed, is_later_answer
 from observatory.analysis.witness_events import RETRANSMIT, in_words
 from observatory.analysis.witness_lives import SLACK_NS, KernelLife, state_before
 from observatory.analysis.witness_states import with_states
@@ -96,7 +96,7 @@ class Judge:
             told = self.witnessed.resets.get(one.segment.id)
             return (row, [told] if told else []) if row is not None else None
         again = self.witnessed.again.get(one.segment.id)
-        if kind is Kind.SYN_ACK and _is_later_answer(sighting):
+        if is_later_answer(sighting):
             return ROW["syn-ack-again"], [again] if again else []
         if one.retransmission and kind is Kind.REPEATED:
             return ROW["retransmission"], [again] if again else []
@@ -263,11 +263,6 @@ class Judge:
         running = self.witnessed.during.get(event.id)
         other_call = running is not None and running.id != call.id
         return process != _ending(call) or (other_call and not _covers(call, event.time_ns))
-
-
-def _is_later_answer(sighting: Sighting) -> bool:
-    answers = (syn for syn in sighting.half.syns if syn.kind is Kind.SYN_ACK)
-    return next(answers) is not sighting
 
 
 def _ending(call: Call) -> int:

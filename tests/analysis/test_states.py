@@ -10,7 +10,8 @@ from observatory.model import Endpoint
 from tests.plays import read_play
 
 CLIENT = Endpoint("10.0.0.1", 5000)
-DIRECTIONS = {"> ": "client:5000 > server:80 ", "< ": "server:80 > client:5000 "}
+# A millisecond apart: what is closer may have crossed on its way.
+DIRECTIONS = {"> ": "+1ms client:5000 > server:80 ", "< ": "+1ms server:80 > client:5000 "}
 
 OPEN = """
 > S 1000
@@ -267,6 +268,16 @@ def test_whole_connections(name: str) -> None:
     paths = replay(script)
     assert (" ".join(paths.client), " ".join(paths.server)) == (client, server)
     assert not paths.midstream
+
+
+def test_a_fin_that_crossed_the_ack_of_it_does_not_say_that_none_came() -> None:
+    """Both timers ran out at once; the client's FIN, sent again, acknowledges the server's."""
+    script = OPEN + "< F. ack 1\n> F. ack 2\n< F. 1 ack 1\n> . ack 2\n< . ack 2\n"
+    lines = [DIRECTIONS[line[:2]] + line[2:] for line in script.strip().splitlines()]
+    lines[-3] = lines[-3].replace("+1ms", "+30us")
+    play = read_play("\n".join(lines))
+    paths = state_paths([Step(s.src == CLIENT, s) for s in play.trace.segments])
+    assert " ".join(paths.server).endswith("FIN-WAIT-1 FIN-WAIT-2 TIME-WAIT")
 
 
 @pytest.mark.parametrize("name", MIDSTREAM)
