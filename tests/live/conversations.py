@@ -97,7 +97,7 @@ class Notes:
 class Person:
     """One process: its choices, its sends counted and marked, its receives noted."""
 
-    def __init__(self, actor: Actor, seed: int, notes: Notes) -> None:
+    def __init__(self, actor: Actor, seed: int | str, notes: Notes) -> None:
         self.actor, self.notes = actor, notes
         self.seed = seed
         self.random = Random(f"{seed}/{actor.role}")
@@ -278,10 +278,15 @@ def hosts(random: Random) -> tuple[int, str, str]:
 
 
 class Play:
-    """A random play: ``play(stage)``. ``notes`` is where its processes note what they received."""
+    """A random play: ``play(stage)``. ``notes`` is where its processes note what they received.
 
-    def __init__(self, seed: int, notes: Notes) -> None:
+    Several with names of their own can share a stage (:class:`Crowd`); ``turns`` multiplies how
+    many connections each of the processes makes or takes.
+    """
+
+    def __init__(self, seed: int | str, notes: Notes, name: str = "", turns: int = 1) -> None:
         self.seed, self.notes = seed, notes
+        self.name, self.turns = name, turns
         random = Random(seed)
         self.clients = random.randint(1, 3)
         self.hosts = hosts(random)
@@ -292,11 +297,15 @@ class Play:
     def __call__(self, stage: Stage) -> None:
         if self.loss:
             _lose(self.loss)
+        stage.play(**self.parts())
+
+    def parts(self) -> dict[str, Callable[[Actor], object]]:
+        """Its processes."""
         parts: dict[str, Callable[[Actor], object]] = {"server": self.server}
         parts |= {f"client{n}": self.client for n in range(1, self.clients + 1)}
         if self.datagrams:
             parts |= {"echo": self.echo, "asker": self.asker}
-        stage.play(**parts)
+        return {f"{role}{self.name}": part for role, part in parts.items()}
 
     def person(self, actor: Actor) -> Person:
         return Person(actor, self.seed, self.notes)
@@ -312,8 +321,8 @@ class Play:
         listener.setblocking(True)
         listener.bind((address, 0))
         listener.listen(self.backlog)
-        actor.tell("port", listener.getsockname()[1])
-        for _ in range(me.random.randint(0, 4)):
+        actor.tell(f"port{self.name}", listener.getsockname()[1])
+        for _ in range(me.random.randint(0, 4 * self.turns)):
             with suppress(OSError):
                 connection, _ = listener.accept()
                 me.kept.append(connection)
@@ -347,9 +356,10 @@ class Play:
         me = self.person(actor)
         family, _, address = self.hosts
         family = AF_INET6 if ":" in address else AF_INET
-        port = actor.ask("port")
+        port = actor.ask(f"port{self.name}")
         own = actor.unused_port(family) if me.random.random() < 0.4 else 0
-        for turn in range(me.random.randint(1, 3)):
+        turns = me.random.randint(1, 3 * self.turns)
+        for turn in range(turns):
             sock = actor.socket(family)
             me.kept.append(sock)
             me.prepare(sock)
@@ -360,7 +370,7 @@ class Play:
                 closed = me.random.random() < 0.1
                 sock.connect((address, actor.unused_port(family) if closed else port))
                 me.some(sock, 10)
-            if turn == 2:
+            if turn == 3 * self.turns - 1:
                 me.end(sock)
             elif me.random.random() < 0.8:
                 if me.random.random() < 0.3:
@@ -375,7 +385,7 @@ class Play:
         me.prepare(sock)
         sock.setblocking(True)
         sock.bind(("::1" if family == AF_INET6 else "127.0.0.1", 0))
-        actor.tell("echo", [int(family), *sock.getsockname()[:2]])
+        actor.tell(f"echo{self.name}", [int(family), *sock.getsockname()[:2]])
         with suppress(OSError):
             for _ in range(me.random.randint(1, 6)):
                 number = me.receives
@@ -387,7 +397,7 @@ class Play:
 
     def asker(self, actor: Actor) -> None:
         me = self.person(actor)
-        family, address, port = actor.ask("echo")
+        family, address, port = actor.ask(f"echo{self.name}")
         sock = actor.socket(family, SOCK_DGRAM)
         me.kept.append(sock)
         me.prepare(sock)
@@ -409,6 +419,20 @@ class Play:
                 else:
                     me.wait(sock)
         sock.close()
+
+
+class Crowd:
+    """Several random plays on one stage, of which none knows of the others."""
+
+    def __init__(self, seed: int, notes: Notes, plays: int, turns: int) -> None:
+        names = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:plays]
+        self.plays = [Play(f"{seed}{name}", notes, name, turns) for name in names]
+
+    def __call__(self, stage: Stage) -> None:
+        every = [play.loss for play in self.plays if play.loss]
+        if every:
+            _lose(every[0])
+        stage.play(**{role: part for play in self.plays for role, part in play.parts().items()})
 
 
 def _lose(every: int) -> None:
