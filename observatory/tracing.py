@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import heapq
 import platform
 import shutil
 import socket
@@ -32,10 +31,8 @@ if TYPE_CHECKING:
     from observatory.codec.strace import StraceLog
     from observatory.lab.runner import Programs
     from observatory.lab.watch import Watch
-    from observatory.sources.capture import Capture
+    from observatory.sources.captures import Captures
     from observatory.sources.sockets import SocketTable
-
-SMALLEST_RING = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,9 @@ def trace(request: Request, path: Path | None = None) -> Traced:
     from observatory.lab.attending import HeldSignals, attend
     from observatory.lab.watch import open_watch
     from observatory.sources import strace
+    from observatory.sources.captures import Captures, Place
     from observatory.sources.counters import CounterTable
-    from observatory.sources.ring import LARGEST_FRAME, link_of
+    from observatory.sources.ring import link_of
     from observatory.sources.sockets import SocketTable
 
     _check(request)
@@ -101,20 +99,18 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         counters = CounterTable(watch.pid or "self", exact=request.private)
         stack.enter_context(counters)
         witnessing = stack.enter_context(witness_run(request.kernel))
-        sockets = [stack.enter_context(socket.socket(fileno=fd)) for fd in watch.capture_fds]
-        links = [link_of(sock) for sock in sockets]
-        captures = [stack.enter_context(capture) for capture in _captures(sockets)]
-        before = Trace(
-            run=_header(request, captures, watch),
-            interfaces=tuple(Interface(li.name, li.linktype, LARGEST_FRAME) for li in links),
+        sockets = [socket.socket(fileno=fd) for fd in watch.capture_fds]
+        captures = stack.enter_context(
+            Captures([Place(sock, link_of(sock).name) for sock in sockets])
         )
+        before = Trace(run=_header(request, captures, watch), interfaces=captures.planned)
         writer = None if path is None else stack.enter_context(open_writer(path, before))
         sources = _Sources(request, watch, captures, before)
         growth = Growth(
             writer,
             before,
             calls=sources.numbered_for_good,
-            frames=sources.frames,
+            frames=lambda: captures.frames,
             own=None if request.private else sources.own,
             kernel=witnessing.so_far,
         )
@@ -125,8 +121,7 @@ def trace(request: Request, path: Path | None = None) -> Traced:
         status = status if request.attach is None else 0  # strace's own, ended by us
         ended_ns = time.time_ns()
         held.release()
-        for capture in captures:
-            capture.stop(settled=partial(sources.settled, table))
+        captures.stop(settled=partial(sources.settled, table))
         observed = replace(sources.trace(remarks, ended_ns), counters=counters.changes())
         analysis = conclude(witnessing.testify(observed), writer)
     return Traced(analysis, None if writer is None else writer.path, status)
@@ -180,9 +175,7 @@ def only(analysis: Analysis, wanted: str) -> Analysis:
 class _Sources:
     """What was observed so far, of both kinds."""
 
-    def __init__(
-        self, request: Request, watch: Watch, captures: Sequence[Capture], before: Trace
-    ) -> None:
+    def __init__(self, request: Request, watch: Watch, captures: Captures, before: Trace) -> None:
         from observatory.sources.held import commands_of, held_sockets
         from observatory.sources.strace import threads_of
 
@@ -226,11 +219,6 @@ class _Sources:
             for call in self.calls(self.log())
         )
 
-    def frames(self) -> list[Frame]:
-        """Of all interfaces, in order."""
-        every = [capture.frames for capture in self._captures]
-        return list(heapq.merge(*every, key=attrgetter("time_ns")))
-
     def own(self, frames: Sequence[Frame], calls: Sequence[Call]) -> list[Frame]:
         """Of ``frames`` those that ``calls`` account for, each packet once."""
         from observatory.analysis.ownership import once, own_segments
@@ -254,7 +242,9 @@ class _Sources:
         if self._request.private:
             return table.settled()
         calls = self.log().calls
-        return table.settled(_ports(self.own(self.frames(), calls), self._before.interfaces))
+        return table.settled(
+            _ports(self.own(self._captures.frames, calls), self._before.interfaces)
+        )
 
     def trace(self, remarks: Iterable[str | None], ended_ns: int) -> Trace:
         """All of it, when it has ended."""
@@ -262,14 +252,14 @@ class _Sources:
 
         log = self.log(ended_ns)
         calls = self.calls(log)
-        frames: Sequence[Frame] = self.frames()
+        frames: Sequence[Frame] = self._captures.frames
         if not self._request.private:
             frames = self.own(frames, calls)
         segments, unread = decode_run(frames, self._before.interfaces, None)
         told = [remark for remark in remarks if remark]
         return replace(
             self._before,
-            interfaces=tuple(capture.interface for capture in self._captures),
+            interfaces=self._captures.interfaces,
             processes=tuple(self._named(process) for process in log.processes),
             calls=calls,
             segments=segments,
@@ -349,23 +339,14 @@ def _opener(request: Request) -> Callable[[], list[socket.socket]]:
     return partial(open_captures, request.interfaces, request.filter)
 
 
-def _captures(sockets: Sequence[socket.socket]) -> Iterator[Capture]:
-    from observatory.sources.capture import Capture
-    from observatory.sources.ring import RING_BYTES
-
-    ring_bytes = max(SMALLEST_RING, RING_BYTES // len(sockets))
-    for index, sock in enumerate(sockets):
-        yield Capture(sock, index=index, ring_bytes=ring_bytes)
-
-
-def _header(request: Request, captures: Sequence[Capture], watch: Watch) -> RunHeader:
+def _header(request: Request, captures: Captures, watch: Watch) -> RunHeader:
     return RunHeader(
         command=request.words(),
         kernel=f"{platform.system()} {platform.release()}",
         started_ns=time.time_ns(),
         calls_source="strace",
         segments_source="capture",
-        capture_method=captures[0].method,
+        capture_method=captures.method,
         version=__version__,
         settings=watch.settings,
     )
