@@ -135,28 +135,19 @@ def _a_timer(truth: Truth) -> tuple[Answer, ...]:
     return (Answer(TIMER, None),)
 
 
-def _new_bytes(truth: Truth) -> tuple[Answer, ...]:
-    if truth.owner is None:
+def _carries(truth: Truth) -> tuple[Answer, ...]:
+    """New bytes or a new FIN: theirs whose they are, whatever released them."""
+    if truth.whose is None:
         return ()
-    return (Answer(CALL, frozenset({truth.owner}), truth.delivered, optional=True),)
-
-
-def _new_fin(truth: Truth) -> tuple[Answer, ...]:
-    if truth.enders is None:
-        return ()
-    return (Answer(CALL, _by(truth.enders), truth.delivered, optional=True),)
-
-
-def _whose(truth: Truth) -> Calls | None:
-    """Who may be named for what is sent again."""
-    if truth.owner is not None:
-        return frozenset({truth.owner, None})
-    whose = truth.enders if truth.enders is not None else truth.opener
-    return frozenset({*whose, None}) if whose else None
+    return (Answer(CALL, _by(truth.whose), truth.delivered, optional=True),)
 
 
 def _again(*kinds: CauseKind) -> Callable[[Truth], tuple[Answer, ...]]:
-    return lambda truth: tuple(Answer(kind, _whose(truth)) for kind in kinds)
+    def answers(truth: Truth) -> tuple[Answer, ...]:
+        calls = None if truth.whose is None else frozenset({*truth.whose, None})
+        return tuple(Answer(kind, calls) for kind in kinds)
+
+    return answers
 
 
 def _in_recv(truth: Truth) -> tuple[Answer, ...]:
@@ -170,8 +161,8 @@ RULES: Mapping[str, Callable[[Truth], tuple[Answer, ...]]] = {
     f"RST, {Origin.CALL}": _its_call,
     f"RST, {Origin.ARRIVAL}": _a_reply,
     f"RST, {Origin.TIMER}": _a_timer,
-    "new bytes": _new_bytes,
-    "new FIN": _new_fin,
+    "new bytes": _carries,
+    "new FIN": _carries,
     f"sent again, {Origin.TIMER}": _again(TIMER),
     f"sent again, {Origin.ARRIVAL}": _again(REPLY),
     f"sent again, {Origin.CALL}": _again(TIMER, REPLY),

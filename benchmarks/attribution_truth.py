@@ -64,7 +64,9 @@ PROCESS: tuple[tuple[str, Origin], ...] = (
     ("tcp_write_timer_handler", Origin.TIMER),  # timers that went off meanwhile
     ("tcp_delack_timer_handler", Origin.TIMER),
     ("tcp_keepalive_timer", Origin.TIMER),
-    ("tcp_release_cb", Origin.RELEASE),
+    # What else releasing the socket does: an ACK that was put off until the backlog was through
+    # (net.ipv4.tcp_backlog_ack_defer).
+    ("release_sock", Origin.ARRIVAL),
     ("do_exit", Origin.DEATH),
 )
 """By a function in what a thread runs for itself; whatever else it is, is its call's doing."""
@@ -98,21 +100,19 @@ class Truth:
     """What the kernel shows of one segment.
 
     ``delivered`` is the segment that was being delivered, None where that is not known.
-    ``fresh`` says that it shows bytes for the first time, ``owner`` whose the first of these are
-    (of a segment that only repeats: whose its first byte is); ``fin`` and ``enders`` the same of
-    a FIN. ``advances`` says that its ACK number is higher than any before. ``opener`` is who sent
-    the first SYN of its direction.
+    ``fresh`` says that it shows bytes for the first time, ``fin`` a FIN. ``whose`` are the calls
+    that the first of what it carries can be laid to: of its new bytes, or of all its bytes where
+    it only repeats, else of its FIN, its SYN; None where that is not known. ``advances`` says that
+    its ACK number is higher than any before, ``again`` that all it carries was sent before.
     """
 
     moment: Moment
     delivered: int | None = None
     fresh: bool = False
-    owner: int | None = None
     fin: bool = False
-    enders: frozenset[int] | None = None
     advances: bool = False
     again: bool = False
-    opener: frozenset[int] = frozenset()
+    whose: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +144,28 @@ def truths(trace: Trace, records: Sequence[Record]) -> Truths:
         if moment is None:
             continue
         account = books.account(pair, segment.time_ns)
-        first = seen.first if seen.fresh else flow.offset(segment)
-        owner = account.owner(first) if account and segment.length else None
         found[segment.id] = Truth(
             moment,
             delivering.get(segment.id),
             fresh=seen.fresh,
-            owner=owner,
             fin=seen.fin,
-            enders=account.enders if account and "F" in segment.flags else None,
             advances=seen.advances,
             again=seen.again,
-            opener=flow.opener,
+            whose=_whose(segment, seen, flow, account),
         )
     missing = tuple(s.id for s in trace.segments if s.id not in found)
     return Truths(found, missing)
+
+
+def _whose(
+    segment: Segment, seen: _Seen, flow: _Flow, account: Account | None
+) -> frozenset[int] | None:
+    if segment.length and account is not None:
+        owner = account.owner(seen.first if seen.fresh else flow.offset(segment))
+        return None if owner is None else frozenset({owner})
+    if "S" in segment.flags:
+        return flow.opener or None
+    return account.enders if account is not None and "F" in segment.flags else None
 
 
 class People:
@@ -288,7 +295,7 @@ def _deliveries(records: Iterable[Record], queued: Mapping[int, Record]) -> dict
             came: int | None = None
             if record.softirq:
                 came = on_cpu.get(record.cpu)
-            elif "tcp_rcv_state_process" not in inner:
+            elif "__release_sock" in inner and "tcp_rcv_state_process" not in inner:
                 probed_ns, probed = in_thread.get(record.thread, (0, None))
                 came = probed if record.time_ns - probed_ns < BACKLOG_NS else None
             if came is not None:
