@@ -34,11 +34,12 @@ from observatory.analysis.witness_lives import (
 )
 from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process, Trace
 
-# Linux include/net/dropreason-core.h: reasons for packets that did not reach TCP.
-BEFORE_TCP = frozenset(
+# Linux include/net/dropreason-core.h: reasons for packets that did not reach TCP, or reached their
+# socket only when it was CLOSED already (they had waited while a call held it).
+NOT_TAKEN = frozenset(
     {"NETFILTER_DROP", "OTHERHOST", "IP_CSUM", "TCP_CSUM", "IP_INHDR", "IP_RPFILTER"}
     | {"PROTO_MEM", "SOCKET_BACKLOG", "CPU_BACKLOG", "QDISC_DROP", "QDISC_OVERLIMIT"}
-    | {"FULL_RING", "NOMEM", "IP_INNOROUTES", "IP_OUTNOROUTES", "XFRM_POLICY"}
+    | {"FULL_RING", "NOMEM", "IP_INNOROUTES", "IP_OUTNOROUTES", "XFRM_POLICY", "TCP_CLOSE"}
 )
 
 Direction = tuple[Endpoint | int, Endpoint | None]
@@ -79,11 +80,11 @@ class Witnessed:
 
     @property
     def never_came(self) -> frozenset[int]:
-        """The segments that were dropped before TCP saw them."""
+        """The segments that were dropped before a connection took note of them."""
         return frozenset(
             number
             for number, event in self.drops.items()
-            if event.detail.get("reason") in BEFORE_TCP
+            if event.detail.get("reason") in NOT_TAKEN
         )
 
     def process(self, event: KernelEvent) -> int | None:
