@@ -12,7 +12,7 @@ from observatory.scenarios.catalogue import catalogue
 
 FOLDER = Path(__file__).parent.parent / "captures" / "catalogue"
 SAMPLES = sorted(FOLDER.glob("*.pcapng"), key=lambda path: path.stem)
-LARGEST = 256 * 1024
+LARGEST = 512 * 1024
 
 
 def name_of(path: Path) -> str:
