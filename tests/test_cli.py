@@ -441,6 +441,25 @@ def test_report_writes_capture_files(command: Command, run_file: Path, tmp_path:
     assert plain.calls == ()
 
 
+def test_a_file_is_of_the_format_that_its_name_ends_with(
+    command: Command, run_file: Path, tmp_path: Path
+) -> None:
+    for name, start in {"a.html": "<!doctype html>", "a.md": "#", "a.json": "{"}.items():
+        assert command("report", run_file, "-o", name).status == 0
+        assert (tmp_path / name).read_text("utf-8").startswith(start)
+
+
+def test_a_page_speaks_the_language_that_is_asked_for(
+    command: Command, run_file: Path, tmp_path: Path
+) -> None:
+    assert command("report", run_file, "-o", "a.html", "--lang", "zh").status == 0
+    assert '<html lang="zh"' in (tmp_path / "a.html").read_text("utf-8")
+    refused = command("report", run_file, "-o", "b.html", "--lang", "xx")
+    assert refused.status == 2
+    assert "use one of en, zh" in refused.err
+    assert not (tmp_path / "b.html").exists()
+
+
 def test_report_does_not_overwrite(command: Command, run_file: Path, tmp_path: Path) -> None:
     before = run_file.read_bytes()
     assert command("report", run_file, "--format", "pcap", "-o", run_file).status == 0

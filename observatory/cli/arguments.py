@@ -180,12 +180,15 @@ def make_parser() -> argparse.ArgumentParser:
     the_report.add_argument(
         "--format",
         choices=[*REPORT_FORMATS],
-        default="text",
         help="html: one page with all of it; svg, png, mermaid: the ladder as a picture; "
-        "csv: a table; pcapng: annotated anew; pcap: the packets alone (default: text)",
+        "csv: a table; pcapng: annotated anew; pcap: the packets alone "
+        "(default: as FILE ends, or text)",
     )
     the_report.add_argument(
         "--rows", choices=["calls", "segments"], help="of a csv (default: calls)"
+    )
+    the_report.add_argument(
+        "--lang", metavar="LANG", default="en", help="of an html page: en or zh (default: en)"
     )
     the_report.add_argument("-o", "--output", metavar="FILE", help="(default: stdout)")
     the_report.add_argument(

@@ -59,6 +59,7 @@ def _entry(behaviour: Behaviour) -> dict[str, object]:
 def analyze_file(parsed: argparse.Namespace) -> int:
     parsed.format = "json" if parsed.json else "text"
     parsed.output = parsed.rows = None
+    parsed.lang = "en"
     return report(parsed)
 
 
@@ -75,11 +76,12 @@ def report(parsed: argparse.Namespace) -> int:
     analysis = analyze(trace)
     if parsed.only is not None:
         analysis = tracing.only(analysis, parsed.only)
-    form = f"{parsed.rows or 'calls'}-csv" if parsed.format == "csv" else parsed.format
+    form = formats.named(parsed.format or formats.of_file(parsed.output), parsed.rows)
+    wanted = parsed.full, parsed.show_kernel, parsed.lang
     if parsed.output is None:
-        formats.to_stdout(analysis, form, display(sys.stdout, parsed.full, parsed.show_kernel))
+        formats.to_stdout(analysis, form, display(sys.stdout, *wanted))
     else:
-        formats.to_file(analysis, form, Path(parsed.output), parsed.full, parsed.show_kernel)
+        formats.to_file(analysis, form, Path(parsed.output), display(None, *wanted))
     gc.freeze()  # nor is it searched as the interpreter ends
     return 0
 

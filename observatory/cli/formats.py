@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from observatory.cli.terminal import WIDTH_OF_A_FILE, Display, say, write_bytes, write_text
+from observatory.cli.terminal import Display, say, write_bytes, write_text
 
 if TYPE_CHECKING:
     from observatory.model import Analysis
+
+
+def of_file(name: str | None) -> str:
+    """The format that a file's name asks for by its ending; text where it asks for none."""
+    return ENDINGS.get(Path(name or "").suffix, "text")
+
+
+def named(form: str, rows: str | None = None) -> str:
+    """A format as the tables below name it: CSV is of calls or of segments."""
+    return f"{rows or 'calls'}-csv" if form == "csv" else form
 
 
 def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
@@ -17,23 +27,22 @@ def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
     if name in TEXT:
         write_text(TEXT[name](analysis, display))
         return
-    for chunk in BINARY[name](analysis):
+    for chunk in BINARY[name](analysis, display):
         write_bytes(chunk)
 
 
-def to_file(analysis: Analysis, name: str, path: Path, full: bool, kernel: bool = False) -> None:
+def to_file(analysis: Analysis, name: str, path: Path, display: Display) -> None:
     """Writes to ``path``, or a numbered name beside it if there is such a file already.
 
     Raises WriteFailed.
     """
     from observatory.pipeline import write_new
 
-    display = Display(WIDTH_OF_A_FILE, colour=False, ascii=False, full=full, kernel=kernel)
     chunks: Iterable[bytes]
     if name in TEXT:
         chunks = [TEXT[name](analysis, display).encode("utf-8", "backslashreplace")]
     else:
-        chunks = BINARY[name](analysis)
+        chunks = BINARY[name](analysis, display)
     say(f"wrote {write_new(path, chunks)}")
 
 
@@ -57,14 +66,14 @@ def _markdown(analysis: Analysis, display: Display) -> str:
     return render(analysis, display.full)
 
 
-def _pcapng(analysis: Analysis) -> Iterator[bytes]:
+def _pcapng(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.codec.runfile import write_run
     from observatory.reports.annotations import comments
 
     return write_run(analysis.trace, comments(analysis))
 
 
-def _pcap(analysis: Analysis) -> Iterator[bytes]:
+def _pcap(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.codec.packets import left_out, write_packets
 
     chunks = write_packets(analysis.trace)
@@ -84,13 +93,13 @@ def _svg(analysis: Analysis, display: Display) -> str:
     return render(analysis)
 
 
-def _html(analysis: Analysis) -> Iterator[bytes]:
+def _html(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.pages import page
 
-    return (chunk.encode() for chunk in page(analysis))
+    return (chunk.encode() for chunk in page(analysis, display.lang))
 
 
-def _png(analysis: Analysis) -> Iterator[bytes]:
+def _png(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.reports.svg import png, render
 
     yield png(render(analysis, plain=True))
@@ -117,9 +126,20 @@ TEXT: Mapping[str, Callable[[Analysis, Display], str]] = {
     "calls-csv": _calls_csv,
     "segments-csv": _segments_csv,
 }
-BINARY: Mapping[str, Callable[[Analysis], Iterator[bytes]]] = {
+BINARY: Mapping[str, Callable[[Analysis, Display], Iterator[bytes]]] = {
     "html": _html,
     "png": _png,
     "pcapng": _pcapng,
     "pcap": _pcap,
+}
+ENDINGS = {
+    ".json": "json",
+    ".html": "html",
+    ".md": "markdown",
+    ".svg": "svg",
+    ".png": "png",
+    ".mmd": "mermaid",
+    ".csv": "csv",
+    ".pcapng": "pcapng",
+    ".pcap": "pcap",
 }

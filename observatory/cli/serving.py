@@ -68,9 +68,9 @@ def serve(parsed: argparse.Namespace) -> int:
 
 
 def _page(analysis: Analysis) -> str:
-    from observatory.cli.formats import BINARY
+    from observatory.pages import page
 
-    return b"".join(BINARY["html"](analysis)).decode()
+    return "".join(page(analysis))
 
 
 def _picture(analysis: Analysis) -> str:

@@ -16,17 +16,24 @@ WIDTH_OF_A_FILE = 100
 @dataclass(frozen=True, slots=True)
 class Display:
     """How a report is to be rendered: columns, colour or not, ASCII only or not, whether nothing
-    is left out of a long one, and whether the kernel's events are marked in the ladder."""
+    is left out of a long one, whether the kernel's events are marked in the ladder, and the
+    language of the words, where the format has words in several."""
 
     width: int
     colour: bool
     ascii: bool
     full: bool
     kernel: bool = False
+    lang: str = "en"
 
 
-def display(stream: TextIO, full: bool = False, kernel: bool = False) -> Display:
-    """What ``stream`` can show. NO_COLOR (https://no-color.org) and TERM=dumb are respected."""
+def display(
+    stream: TextIO | None, full: bool = False, kernel: bool = False, lang: str = "en"
+) -> Display:
+    """What ``stream`` can show; None is a file. NO_COLOR (https://no-color.org) and TERM=dumb are
+    respected."""
+    if stream is None:
+        return Display(WIDTH_OF_A_FILE, False, False, full, kernel, lang)
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Display(
         width=shutil.get_terminal_size((WIDTH_OF_A_FILE, 24)).columns,
@@ -34,6 +41,7 @@ def display(stream: TextIO, full: bool = False, kernel: bool = False) -> Display
         ascii=not _shows_unicode(stream),
         full=full,
         kernel=kernel,
+        lang=lang,
     )
 
 

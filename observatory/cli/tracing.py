@@ -55,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-f", "--filter", metavar="BPF", help="capture only this (pcap-filter(7))")
     add("-q", "--quiet", action="store_true", help="no report: only the name of the run file")
     add("--json", action="store_true", help="the report as JSON, on stdout")
-    add("--report", metavar="FILE", help="the report goes to FILE")
+    add(
+        "--report",
+        metavar="FILE",
+        help="the report goes to FILE: as its name ends (.html …), or text",
+    )
     add("--full", action="store_true", help="leave nothing out of a long report")
     add("--show-kernel", action="store_true", help="mark the kernel's own events in the ladder")
     add("--only", metavar="WHAT", help="report only this port, address or process")
@@ -122,11 +126,13 @@ def request(parsed: argparse.Namespace) -> Request:
 
 def show(analysis: Analysis, parsed: argparse.Namespace) -> None:
     """The report, where it was asked for."""
-    form = "json" if parsed.json else "text"
     if parsed.quiet:
         return
+    form = "json" if parsed.json else "text"
     if parsed.report is not None and parsed.report != "-":
-        formats.to_file(analysis, form, Path(parsed.report), parsed.full, parsed.show_kernel)
+        form = form if parsed.json else formats.named(formats.of_file(parsed.report))
+        look = display(None, parsed.full, parsed.show_kernel)
+        formats.to_file(analysis, form, Path(parsed.report), look)
     elif parsed.json or parsed.report == "-":
         shown = display(sys.stdout, parsed.full, parsed.show_kernel)
         write_text(formats.TEXT[form](analysis, shown))

@@ -52,7 +52,7 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    yield from environment.get_template("page.html.j2").generate(
+    return environment.get_template("page.html.j2").generate(
         title=printable(run.scenario or run.command or texts["capture"]),
         coverage=coverage_text(analysis.coverage),
         lang=lang,
