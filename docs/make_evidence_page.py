@@ -19,7 +19,7 @@ from observatory.analysis.evidence import (
     Absence,
     Row,
 )
-from observatory.analysis.witness_states import PECULIARITIES
+from observatory.analysis.witness_states import FIN_WAITS, PECULIARITIES
 
 PAGE = Path(__file__).with_name("kernel-evidence.md")
 
@@ -126,6 +126,7 @@ def _states() -> Iterator[str]:
     )
     for row in PECULIARITIES:
         yield f"- {row.name} (*{row.reference}*)"
+    yield f"- {FIN_WAITS}"
     yield ""
 
 

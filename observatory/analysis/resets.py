@@ -99,6 +99,8 @@ def _aborting_close(scene: Scene, sighting: Sighting) -> Cause | None:
 
 
 def _dissolving_connect(scene: Scene, sighting: Sighting) -> Cause | None:
+    if not _is_active(sighting, scene.side(sighting.half).arrival):
+        return None
     for call in scene.matching.calls_of.get(sighting.half, []):
         dissolves = call.name == "connect" and call.args.get("address") == "AF_UNSPEC"
         if dissolves and during(call, sighting.time_ns):

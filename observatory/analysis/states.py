@@ -147,6 +147,15 @@ class _Side:
         del self.events[length - 1 :]
         self.proven = min(self.proven, length)
 
+    def had_been_established(self) -> None:
+        """It was accepted: what no segment showed, a call did."""
+        if ESTABLISHED in self.path or SYN_RECEIVED not in self.path:
+            return
+        at = self.path.index(SYN_RECEIVED) + 1
+        if self.path[at : at + 1] != [LISTEN]:
+            self.path.insert(at, ESTABLISHED)
+            self.events.insert(at - 1, RECEIVED_ACK_OF_SYN)
+
     def assumes(self, event: str) -> bool:
         """Whether ``event`` is among what was assumed and not shown yet."""
         return event in self.events[self.proven - 1 :]
@@ -194,6 +203,8 @@ def state_paths(
         if came:
             _come(peer, side, segment)
         quiet = not (_unsettled(client, server) or _unsettled(server, client))
+    if server.accepted:
+        server.had_been_established()
     if listening and began and not (midstream or server.sent or same_endpoint):
         server.on(OPEN_PASSIVE)
     return StatePaths(

@@ -118,11 +118,12 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
     }
     at = {segment.time_ns: segment.id for segment in trace.segments}
     found.drops = _drops(trace.kernel, at)
+    astray = _astray(found.resets, _named(trace.kernel, SEND_RESET))
     found.answered = {
         number: about
         for number, event in found.resets.items()
         for about in [spoken_of(event, at)]
-        if about is not None and _answers(wire.sightings, number, about)
+        if about is not None and event.id not in astray and _answers(wire.sightings, number, about)
     }
     return found
 
@@ -345,6 +346,14 @@ def spoken_of(event: KernelEvent, at: Mapping[int, int]) -> int | None:
     answers. ``at`` is segment ids by time, which is how the source names them."""
     time_ns = event.detail.get("segment_time")
     return at.get(time_ns) if isinstance(time_ns, int) else None
+
+
+def _astray(resets: Mapping[int, KernelEvent], events: Iterable[KernelEvent]) -> frozenset[int]:
+    """The events of directions in which RSTs were sent that were not captured: which of several was
+    which is not known then."""
+    paired = {event.id for event in resets.values()}
+    torn = {_direction(event) for event in events if event.id not in paired}
+    return frozenset(event.id for event in resets.values() if _direction(event) in torn)
 
 
 def _answers(sightings: Mapping[int, Sighting], reset: int, about: int) -> bool:

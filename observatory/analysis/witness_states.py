@@ -106,6 +106,21 @@ PECULIARITIES: Final = (
 )
 
 
+FIN_WAITS: Final = (
+    "FIN-WAIT-1 and LAST-ACK begin with the call, while its FIN waits behind bytes, or is lost "
+    "before it is captured (RFC 9293 3.10.4, Linux tcp_close_state)"
+)
+# The state that an end would be in without its own FIN.
+_BEFORE_OWN_FIN: Final = {
+    FIN_WAIT_1: ESTABLISHED,
+    FIN_WAIT_2: ESTABLISHED,
+    CLOSING: CLOSE_WAIT,
+    LAST_ACK: CLOSE_WAIT,
+    TIME_WAIT: CLOSED,
+}
+NEAR_NS: Final = 1_000_000
+
+
 def compare(ours: Path, kernels: Path) -> tuple[bool, tuple[str, ...]]:
     """Whether the two paths say the same, and by which peculiarities they do."""
     names = []
@@ -168,6 +183,9 @@ def _beside(
     if not _comparable(ours, kernels):
         return None, ()
     same, names = compare(ours, kernels)
+    if not same and _fin_waited(half, found.life_of.get(half)):
+        same = _without_own_fin(ours) == _without_own_fin(kernels)
+        names = (*names, FIN_WAITS)
     # Where the kernel tells nothing, the end may be a raw socket's, or on another machine.
     if same or not kernels or _same_so_far(ours, kernels):
         return None, names
@@ -182,6 +200,23 @@ def _beside(
         kernel=tuple(event.id for event in life.events) if life is not None else (),
     )
     return difference, names
+
+
+def _fin_waited(half: Half, life: KernelLife | None) -> bool:
+    """The kernel's socket had a FIN to send before it did, or one that was not captured."""
+    event = life.reached(FIN_WAIT_1, LAST_ACK) if life is not None else None
+    left = half.fins[0].time_ns if half.fins else None
+    return event is not None and (left is None or left - event.time_ns > NEAR_NS)
+
+
+def _without_own_fin(path: Path) -> Path:
+    """The path as it was but for the FIN that this end sent, and what followed of that."""
+    states: list[str] = []
+    for state in path:
+        same = _BEFORE_OWN_FIN.get(state, state)
+        if states[-1:] != [same]:
+            states.append(same)
+    return tuple(states[1:] if states[:2] == [CLOSED, LISTEN] else states)
 
 
 def _comparable(ours: Path, kernels: Path) -> bool:
