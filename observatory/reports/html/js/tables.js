@@ -20,7 +20,7 @@ export class Table {
       if (width) head.style.width = `${width}px`;
       return head;
     });
-    this.table = el("table", { "aria-label": say(`${kind}s`) }, el("thead", {}, el("tr", {}, heads)), this.body);
+    this.table = el("table", { role: "grid", "aria-label": say(`${kind}s`) }, el("thead", {}, el("tr", {}, heads)), this.body);
     clear(frame, this.table);
     this.things = [];
     follow(this.body, selection);
