@@ -90,7 +90,7 @@ def _mermaid(analysis: Analysis, display: Display) -> str:
 def _svg(analysis: Analysis, display: Display) -> str:
     from observatory.reports.svg import render
 
-    return render(analysis)
+    return render(analysis, kernel=display.kernel)
 
 
 def _html(analysis: Analysis, display: Display) -> Iterator[bytes]:
@@ -102,7 +102,7 @@ def _html(analysis: Analysis, display: Display) -> Iterator[bytes]:
 def _png(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.reports.svg import png, render
 
-    yield png(render(analysis, plain=True))
+    yield png(render(analysis, plain=True, kernel=display.kernel))
 
 
 def _calls_csv(analysis: Analysis, display: Display) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from observatory.reports.ladder import CallRow, Ladder, Row
-from observatory.reports.lanes import Lane
+from observatory.reports.lanes import hosts_over
 from observatory.reports.marks import KernelRow
 from observatory.reports.style import Canvas, Look, cells, clip
 
@@ -62,11 +62,11 @@ def headings(ladder: Ladder, look: Look, grid: Grid) -> Iterator[str]:
     """The lanes' names over their bars, on as many lines as they need not to touch; over them the
     names of a lab's hosts."""
     lines: list[tuple[Canvas, int]] = [(Canvas(look.width), -1)]
-    hosts = _hosts(ladder.lanes.lanes)
+    hosts = hosts_over(ladder.lanes.lanes)
     if hosts:
         yield from _host_names(hosts, look, grid)
     for index, lane in enumerate(ladder.lanes.lanes):
-        if lane.host == lane.key:
+        if lane.is_host:
             continue  # a router: its name stands above
         label = clip(look.text(lane.label), look.width - 8)
         size = cells(label)
@@ -88,17 +88,6 @@ def headings(ladder: Ladder, look: Look, grid: Grid) -> Iterator[str]:
     lines[-1][0].write(time_cells(ladder) - len(unit), unit, "dim")
     for canvas, _ in lines:
         yield canvas.render(look)
-
-
-def _hosts(lanes: Sequence[Lane]) -> list[tuple[str, int, int]]:
-    """Each host with its first and last lane."""
-    hosts: list[tuple[str, int, int]] = []
-    for index, lane in enumerate(lanes):
-        if hosts and lane.host and hosts[-1][0] == lane.host:
-            hosts[-1] = lane.host, hosts[-1][1], index
-        elif lane.host:
-            hosts.append((lane.host, index, index))
-    return hosts
 
 
 def _host_names(hosts: Sequence[tuple[str, int, int]], look: Look, grid: Grid) -> Iterator[str]:

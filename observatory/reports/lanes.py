@@ -32,6 +32,11 @@ class Lane:
     ended_ns: int | None = None
     host: str = ""
 
+    @property
+    def is_host(self) -> bool:
+        """True for a lane of a router, on which no program runs."""
+        return bool(self.host) and self.host == self.key
+
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
@@ -42,6 +47,17 @@ class Lanes:
     position: dict[Key, int]
     ends: dict[int, tuple[int, int]]
     halves: dict[int, tuple[bool, bool]] = field(default_factory=dict)
+
+
+def hosts_over(lanes: Iterable[Lane]) -> list[tuple[str, int, int]]:
+    """Each host of a lab with its first and last lane; empty outside a lab."""
+    hosts: list[tuple[str, int, int]] = []
+    for index, lane in enumerate(lanes):
+        if hosts and lane.host and hosts[-1][0] == lane.host:
+            hosts[-1] = lane.host, hosts[-1][1], index
+        elif lane.host:
+            hosts.append((lane.host, index, index))
+    return hosts
 
 
 def lanes_of(analysis: Analysis) -> Lanes:

@@ -1,18 +1,19 @@
 """The ladder as a Mermaid sequence diagram, for pages that render one from a code block.
 
 Mermaid has no time axis and no bars that overlap: calls are notes at their lane, segments arrows,
-in the order of the ladder. What is sent again is dashed, what nobody answered ends in a cross.
+in the order of the ladder. What is sent again is dashed, what nobody answered ends in a cross;
+an arrow that ends half-way, on a link of a lab, says so in its label. A lab's hosts are boxes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from observatory.codec.printable import printable
 from observatory.model import Analysis
-from observatory.reports.drawing import call_id, call_words, end_words
-from observatory.reports.labels import segment_label
+from observatory.reports.drawing import arrow_label, call_id, call_words, end_words
 from observatory.reports.ladder import PAUSE_NS, EndRow, Moment, Row, SegmentRow, ladder
+from observatory.reports.lanes import Lane, hosts_over
 
 # Mermaid's own entity codes for what would end a statement or begin markup in it.
 ENTITIES = str.maketrans(
@@ -42,8 +43,7 @@ def _lines(analysis: Analysis) -> Iterator[str]:
     run = analysis.trace.run
     yield "sequenceDiagram"
     yield f"  accTitle: {_text(run.scenario or run.command or 'capture')}"
-    for index, lane in enumerate(drawn.lanes.lanes):
-        yield f"  participant L{index} as {_text(lane.label)}"
+    yield from _participants(drawn.lanes.lanes)
     last = len(drawn.lanes.lanes) - 1
     before = drawn.start_ns
     for row in drawn.rows:
@@ -54,11 +54,24 @@ def _lines(analysis: Analysis) -> Iterator[str]:
         yield from _row(row)
 
 
+def _participants(lanes: Sequence[Lane]) -> Iterator[str]:
+    boxed = {index: (host, last) for host, index, last in hosts_over(lanes)}
+    ends = {last for _, last in boxed.values()}
+    for index, lane in enumerate(lanes):
+        if index in boxed:
+            yield f"  box transparent {_text(boxed[index][0])}"
+        yield f"  participant L{index} as {_text(lane.label)}"
+        if index in ends:
+            yield "  end"
+
+
 def _row(row: Row) -> Iterator[str]:
     if isinstance(row, SegmentRow):
         dashes = "--" if row.segment.retransmission else "-"
         head = "x" if row.unanswered else ">>"
-        words = _text(segment_label(row.segment).whole)
+        link = "from the link: " if row.from_half else ""
+        half = " (lost on the link)" if row.to_half else ""
+        words = _text(f"{link}{arrow_label(row).whole}{half}")
         yield f"  L{row.source}{dashes}{head}L{row.target}: {words}"
         return
     if isinstance(row, EndRow):

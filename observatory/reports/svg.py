@@ -2,7 +2,8 @@
 
 Rows are evenly spaced, as in the text ladder, since real distances (nanoseconds beside seconds)
 cannot be drawn. Colours follow the reader's light or dark setting and never carry a meaning alone:
-what was sent again is dashed, what nobody answered ends in a cross.
+what was sent again is dashed, what nobody answered ends in a cross; in a lab, where that is known,
+the cross is where it came no further. Over a lab's lanes stand its hosts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from observatory.codec.printable import printable
 from observatory.errors import MissingTool
 from observatory.model import Analysis
 from observatory.reports.drawing import arrow_label, call_id, call_words, end_words, segment_style
-from observatory.reports.labels import segment_label
 from observatory.reports.ladder import (
     PAUSE_NS,
     CallRow,
@@ -27,9 +27,12 @@ from observatory.reports.ladder import (
     SegmentRow,
     ladder,
 )
+from observatory.reports.lanes import hosts_over
+from observatory.reports.marks import KernelRow
 from observatory.reports.style import cells, clip
 
 ROW, HEAD, MARGIN = 26, 58, 16
+HOSTS = 22  # the height of the line with the names of hosts
 CELL = 7.25  # the width of one character of the fonts below, in px
 NARROWEST_GAP, WIDEST_GAP = 150, 520
 LONGEST_CALL = 84
@@ -44,12 +47,14 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
   fill: var(--ink); white-space: pre; }
 .paper { fill: var(--paper); }
 .title { font-size: 15px; font-weight: 600; }
-.name { font-weight: 600; }
+.name, .host { font-weight: 600; }
+.under { font-weight: 400; }
 .soft, .time { fill: var(--soft); }
 .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
 .lane { stroke: var(--lane); }
 .gone { stroke: var(--lane); stroke-dasharray: 2 4; }
 .bar { fill: var(--bar); }
+.mark { fill: var(--soft); }
 .error { fill: var(--reset); }
 .number { fill: var(--soft); }
 .arrow { stroke-width: 1.5; fill: none; }
@@ -74,27 +79,34 @@ LIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Where things are, in px: the lanes' x, the y of every row, the whole size."""
+    """Where things are, in px: the lanes' x, the y of their names and of every row (marks among
+    them), the whole size."""
 
     lanes: tuple[float, ...]
-    rows: tuple[int, ...]
+    head: int
+    rows: tuple[tuple[Row | KernelRow, int], ...]
     width: float
     height: int
     times: float
 
 
 def render(
-    analysis: Analysis, *, title: str | None = None, plain: bool = False, name: str = "ladder"
+    analysis: Analysis,
+    *,
+    title: str | None = None,
+    plain: bool = False,
+    name: str = "ladder",
+    kernel: bool = False,
 ) -> str:
     """The ladder of ``analysis`` as one SVG document, with a newline at its end.
 
     ``title`` stands above it (default: the behaviour or command). ``plain`` writes the light
     colours out, for renderers that know no custom properties. ``name`` begins the ids in it,
-    which must be its own where several stand in one page.
+    which must be its own where several stand in one page. With ``kernel`` its events are marks.
     """
     run = analysis.trace.run
     words = printable(title if title is not None else run.scenario or run.command or "capture")
-    drawn = ladder(analysis)
+    drawn = ladder(analysis, kernel)
     sheet = _lay_out(drawn, words)
     style = STYLE
     if plain:
@@ -125,7 +137,8 @@ def png(svg: str, zoom: float = 2.0) -> bytes:
 
 
 def _lay_out(drawn: Ladder, title: str) -> Sheet:
-    times = max((cells(_time(drawn, row)) for row in drawn.rows), default=2) * CELL
+    every = drawn.with_marks()
+    times = max((cells(_time(drawn, row)) for row in every), default=2) * CELL
     left = MARGIN + times + 26
     lanes = [left, *(left + way for way in accumulate(_gaps(drawn)))][: len(drawn.lanes.lanes)]
     right = max((lanes[row_lane] + 16 + size for row_lane, size in _reaches(drawn)), default=left)
@@ -135,12 +148,13 @@ def _lay_out(drawn: Ladder, title: str) -> Sheet:
     )
     width = max(right, names, MARGIN + cells(title) * 9.1) + MARGIN
     rows = []
-    y, before = HEAD + ROW, drawn.start_ns
-    for row in drawn.rows:
+    head = HEAD + (HOSTS if hosts_over(drawn.lanes.lanes) else 0)
+    y, before = head + ROW, drawn.start_ns
+    for row in every:
         y += ROW if row.time_ns - before >= PAUSE_NS else 0
-        rows.append(y)
+        rows.append((row, y))
         y, before = y + ROW, row.time_ns
-    return Sheet(tuple(lanes), tuple(rows), round(width), y + MARGIN, MARGIN + times)
+    return Sheet(tuple(lanes), head, tuple(rows), round(width), y + MARGIN, MARGIN + times)
 
 
 def _gaps(drawn: Ladder) -> Iterator[float]:
@@ -148,7 +162,7 @@ def _gaps(drawn: Ladder) -> Iterator[float]:
     names = [cells(lane.label) * CELL for lane in drawn.lanes.lanes]
     for index in range(len(names) - 1):
         labels = [
-            cells(segment_label(row.segment).whole) * CELL + 48
+            cells(arrow_label(row).whole) * CELL * (2 if row.from_half or row.to_half else 1) + 48
             for row in drawn.rows
             if isinstance(row, SegmentRow) and {row.source, row.target} == {index, index + 1}
         ]
@@ -158,14 +172,16 @@ def _gaps(drawn: Ladder) -> Iterator[float]:
 
 def _reaches(drawn: Ladder) -> Iterator[tuple[int, float]]:
     """Each text beside a lane: its lane, and how far it reaches to the right of it."""
-    for row in drawn.rows:
+    for row in drawn.with_marks():
         if isinstance(row, CallRow):
             number, words, _ = _call_text(row)
             yield row.lane, cells(f"{number} {words}") * CELL
+        elif isinstance(row, KernelRow):
+            yield row.lane, cells(f"k{row.event} {row.words}") * CELL
         elif isinstance(row, EndRow):
             yield row.lane, cells(end_words(row.process)) * CELL
         elif row.source == row.target:
-            yield row.source, cells(segment_label(row.segment).whole) * CELL + 24
+            yield row.source, cells(arrow_label(row).whole) * CELL + 24
 
 
 def _call_text(row: CallRow) -> tuple[str, str, str]:
@@ -174,7 +190,7 @@ def _call_text(row: CallRow) -> tuple[str, str, str]:
     return call_id(row), clip(printable(words), LONGEST_CALL), style
 
 
-def _time(drawn: Ladder, row: Row) -> str:
+def _time(drawn: Ladder, row: Row | KernelRow) -> str:
     return f"{(row.time_ns - drawn.start_ns) // 1000:,}"
 
 
@@ -196,11 +212,12 @@ def _document(drawn: Ladder, sheet: Sheet, title: str, style: str, name: str) ->
     )
     yield f'<rect class="paper" width="{sheet.width:g}" height="{sheet.height}"/>'
     yield f'<text class="title" x="{MARGIN}" y="24">{escape(title)}</text>'
-    yield _text(sheet.times, HEAD, "µs", "time", anchor="end")
+    yield _text(sheet.times, sheet.head, "µs", "time", anchor="end")
+    yield from _hosts(drawn, sheet)
     yield from _lanes(drawn, sheet)
     yield from _bars(drawn, sheet)
     before = drawn.start_ns
-    for row, y in zip(drawn.rows, sheet.rows, strict=True):
+    for row, y in sheet.rows:
         if row.time_ns - before >= PAUSE_NS:
             yield _text(
                 sheet.times, y - ROW + 4, f"+{(row.time_ns - before) / 1e9:.2f} s", "soft", "end"
@@ -211,33 +228,45 @@ def _document(drawn: Ladder, sheet: Sheet, title: str, style: str, name: str) ->
     yield "</svg>"
 
 
+def _hosts(drawn: Ladder, sheet: Sheet) -> Iterator[str]:
+    """The names of a lab's hosts; one with several lanes has a line over them."""
+    for host, first, last in hosts_over(drawn.lanes.lanes):
+        low, high, y = sheet.lanes[first], sheet.lanes[last], sheet.head - HOSTS
+        if first != last:
+            yield f'<path class="lane" d="M{low:g} {y + 9} v-4 H{high:g} v4" fill="none"/>'
+        yield _name(sheet, (low + high) / 2, y, host, "host")
+
+
+def _name(sheet: Sheet, x: float, y: int, words: str, style: str) -> str:
+    """A name over a lane; over the first it begins there, as the times stand before it."""
+    first = x == sheet.lanes[0]
+    return _text(x - 4 if first else x, y, words, style, "start" if first else "middle")
+
+
 def _lanes(drawn: Ladder, sheet: Sheet) -> Iterator[str]:
-    bottom = sheet.height - MARGIN
+    top, bottom = sheet.head + 8, sheet.height - MARGIN
     for lane, x in zip(drawn.lanes.lanes, sheet.lanes, strict=True):
-        label = escape(printable(lane.label))
-        anchor, shift = ("start", -4) if x == sheet.lanes[0] else ("middle", 0)
-        yield (
-            f'<text class="name" x="{x + shift:g}" y="{HEAD}" text-anchor="{anchor}">{label}</text>'
-        )
-        born = _y_at(drawn, sheet, lane.born_ns, HEAD + 8)
-        ended = _y_at(drawn, sheet, lane.ended_ns, bottom)
+        if not lane.is_host:  # its name stands above
+            yield _name(sheet, x, sheet.head, lane.label, "name under" if lane.host else "name")
+        born = _y_at(sheet, lane.born_ns, top)
+        ended = _y_at(sheet, lane.ended_ns, bottom)
         yield f'<line class="lane" x1="{x:g}" x2="{x:g}" y1="{born}" y2="{ended}"/>'
         if ended < bottom:
             yield f'<line class="gone" x1="{x:g}" x2="{x:g}" y1="{ended}" y2="{bottom}"/>'
 
 
-def _y_at(drawn: Ladder, sheet: Sheet, time_ns: int | None, otherwise: int) -> int:
+def _y_at(sheet: Sheet, time_ns: int | None, otherwise: int) -> int:
     """The y of the last row that is not after ``time_ns``."""
     if time_ns is None:
         return otherwise
-    found = [y for row, y in zip(drawn.rows, sheet.rows, strict=True) if row.time_ns <= time_ns]
-    return found[-1] + ROW // 2 if found else HEAD + 8
+    found = [y for row, y in sheet.rows if row.time_ns <= time_ns]
+    return found[-1] + ROW // 2 if found else sheet.head + 8
 
 
 def _bars(drawn: Ladder, sheet: Sheet) -> Iterator[str]:
     """Calls as bars from entry to return."""
     entered: dict[int, tuple[CallRow, int]] = {}
-    for row, y in zip(drawn.rows, sheet.rows, strict=True):
+    for row, y in sheet.rows:
         if not isinstance(row, CallRow):
             continue
         number = row.call.call.id
@@ -249,18 +278,22 @@ def _bars(drawn: Ladder, sheet: Sheet) -> Iterator[str]:
             yield _bar(sheet.lanes[row.lane], y - 5, y + 5)
     for row, y in entered.values():  # they never returned
         ended = drawn.lanes.lanes[row.lane].ended_ns
-        yield _bar(sheet.lanes[row.lane], y - 5, _y_at(drawn, sheet, ended, sheet.height - MARGIN))
+        yield _bar(sheet.lanes[row.lane], y - 5, _y_at(sheet, ended, sheet.height - MARGIN))
 
 
 def _bar(x: float, top: int, bottom: int) -> str:
     return f'<rect class="bar" x="{x - 4:g}" y="{top}" width="8" height="{bottom - top}" rx="2"/>'
 
 
-def _row(row: Row, sheet: Sheet, y: int, head: str) -> Iterator[str]:
+def _row(row: Row | KernelRow, sheet: Sheet, y: int, head: str) -> Iterator[str]:
     if isinstance(row, SegmentRow):
         yield from _segment(row, sheet, y, head)
         return
     x = sheet.lanes[row.lane] + 10
+    if isinstance(row, KernelRow):
+        yield f'<circle class="mark" cx="{x - 10:g}" cy="{y}" r="2.5"/>'
+        yield _text(x, y + 4, f"k{row.event} {row.words}", "halo soft")
+        return
     if isinstance(row, EndRow):
         yield _text(x, y + 4, end_words(row.process), "halo error")
         return

@@ -5,6 +5,7 @@ import { JSDOM } from "jsdom";
 const { window } = new JSDOM("");
 globalThis.window = window;
 globalThis.document = window.document;
+globalThis.Option = window.Option; // a box tries its colour on one
 const { default: mermaid } = await import("mermaid");
 
 const objections = {};
