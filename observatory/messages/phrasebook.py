@@ -6,8 +6,9 @@ English text, and says them in its language, part by part. So no phrase has to b
 is made, and nothing of this is paid for until another language is asked for.
 
 In a table of messages ``phrase/TEXT`` stands for what ``TEXT`` says in English. A place in it is
-``{name}`` for any words, which are said in turn; ``{name:n}`` for a number with its signs
-(``1,448``, ``2.5``); ``{name:i}`` for ids (``#3``, ``c5, c7``); ``{name:w}`` for one word.
+``{name}`` for any words, which are said in turn. Others have a kind: ``{name:n}`` is a number with
+its signs (``1,448``, ``2.5``), ``{name:i}`` one or more ids (``#3``, ``c5 and c7``), ``{name:w}``
+one word that is a name (``server:80``), ``{name:v}`` any words that are names.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ PREFIX = "phrase/"
 
 _PLACES = {
     "": r".*?",
+    "v": r".*?",
     "n": r"[\d.,]*\d",
-    "i": r"[#ck]\d+(?:, (?:[#ck]\d+|…))*",
+    "i": r"[#ck]\d+(?:(?:, | and |, … and |, …, )[#ck]\d+)*",
     "w": r"\S+",
 }
-# A word of English, and not a call, an errno, an address, a path or a name.
-_WORD = re.compile(r"(?:^|(?<=[\s(\"]))[a-z]{2,}(?:'s)?(?=[\s,.;:)\"]|$)", re.IGNORECASE)
+_SAID = frozenset({"", "i"})
+# A word of English, and not a call, an errno, an address, a path or the name of a process.
+_WORD = re.compile(r"(?:^|(?<=[\s(\"]))[A-Z]?[a-z]+(?:'s)?(?=[,.;:)\"]*(?:\s|$))")
 
 
 class Phrasebook:
@@ -52,25 +55,32 @@ class Phrasebook:
         template = self._words.say(key, english)
         if key not in self._words:
             return english
-        return template.format_map({name: self.say(str(fact)) for name, fact in facts.items()})
+        wanted = {name for _, name, _, _ in Formatter().parse(template) if name}
+        return template.format_map({name: self._fact(facts.get(name, "")) for name in wanted})
+
+    def _fact(self, fact: object) -> str:
+        return self.say(fact) if isinstance(fact, str) else str(fact)
 
     def _find(self, text: str) -> str:
         for phrase in self._phrases:
             parts = phrase.parts(text)
             if parts is not None:
-                return phrase.text.format_map({name: self.say(parts[name]) for name in parts})
-        if any(not word.group().isupper() for word in _WORD.finditer(text)):
+                said = {name: self.say(parts[name]) for name in phrase.said}
+                return phrase.text.format_map(parts | said)
+        if _WORD.search(text):
             self._words.say(PREFIX + re.sub(r"\d+", "0", text), text)
         return text
 
 
 class _Phrase:
-    """One pattern and what it says. ``weight``: the most particular is tried first."""
+    """One pattern and what it says. ``said`` are the places whose words are said in turn;
+    ``weight`` is by how much it is particular, for the most particular is tried first."""
 
     def __init__(self, english: str, text: str) -> None:
         self.text = text
         pieces = list(Formatter().parse(english))
         literals = [literal for literal, _, _, _ in pieces]
+        self.said = [name for _, name, kind, _ in pieces if name and (kind or "") in _SAID]
         self.weight = sum(map(len, literals))
         # Looking for the longest piece of plain text is much faster than the pattern.
         self._sign = max(literals, key=len)
