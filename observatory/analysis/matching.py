@@ -7,6 +7,7 @@ and descriptor lifetimes. Where a port is not known, time alone picks, and the m
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -83,6 +84,7 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
         if life.is_tcp and life.listener is None:
             _follow_active(life, life.calls, opens, result)
     _match_accepted(descriptors, answers, opens, result)
+    _match_unnamed(descriptors, answers, result)
     for life in lives.values():
         if life.created_by is None and life.is_tcp and life.calls:
             _match_preexisting(life, answers, result)
@@ -152,6 +154,15 @@ class _Answers:
             self._by_flow[(client, found[0].server.sender)].remove(found[0])
         return found
 
+    def untaken(self) -> dict[int, deque[Conversation]]:
+        """Those that no accept has taken, by the server's port, in the order in which they were
+        complete."""
+        by_port: dict[int, deque[Conversation]] = {}
+        left = [one for flow in self._by_flow.values() for one in flow]
+        for one in sorted(left, key=_done_ns):
+            by_port.setdefault(one.server.sender.port, deque()).append(one)
+        return by_port
+
     def servers(self, client: Endpoint, listening: Listening | None) -> list[Endpoint]:
         """The endpoints towards which ``client`` had connections, of those that a listener
         takes; of all, where it is not known at which one it listens."""
@@ -177,6 +188,11 @@ def _is_done(conversation: Conversation, by_ns: int) -> bool:
     done, syns = conversation.establishing, conversation.client.syns
     came = done is not None and done.arrived_ns <= by_ns
     return came or any(s.segment.length for s in syns[:1])
+
+
+def _done_ns(conversation: Conversation) -> int:
+    done = conversation.establishing
+    return conversation.sightings[0].time_ns if done is None else done.arrived_ns
 
 
 def _may_return(accept: Call, conversation: Conversation) -> bool:
@@ -255,6 +271,35 @@ def _match_accepted(
             if dissolves(call):
                 _follow_active(life, life.calls[index:], opens, result)
                 break
+
+
+def _match_unnamed(descriptors: Descriptors, answers: _Answers, result: Matching) -> None:
+    """accept() with a null pointer tells no peer. The queue gives out the oldest (accept(2)): of
+    the connections that no other call took, the first that was complete; for certain only where
+    there is no other."""
+    untaken = answers.untaken()
+    lives = descriptors.sockets.values()
+    unnamed = [life for life in lives if life.listener is not None and life.is_tcp and life.calls]
+    for life in sorted(unnamed, key=lambda one: one.created_ns):
+        accept = life.calls[0]
+        listener = descriptors.sockets.get(life.listener or 0)
+        listening = _listening(listener) if listener else None
+        if accept.peer is not None or listening is None:
+            continue
+        queue = untaken.get(listening.endpoint.port, deque())
+        while queue and not _may_return(accept, queue[0]):
+            queue.popleft()
+        by_ns = accept.returned_ns or FOREVER
+        if not queue or not _is_done(queue[0], by_ns):
+            continue
+        conversation = queue.popleft()
+        if queue and _is_done(queue[0], by_ns):
+            result.tie_broken.add(conversation.server)
+        conversation.server.socket = life.id
+        conversation.listener = life.listener
+        result.accepted_by[conversation.id] = accept
+        for call in life.calls:
+            _assign(call, life, conversation.server, result)
 
 
 def _learn_listener(listener: SocketLife, server: Endpoint) -> None:

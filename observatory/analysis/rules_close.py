@@ -190,6 +190,8 @@ def _unconnected(view: View) -> Because | None:
     life = view.life
     if life is None or (life.created_by is None and not life.is_udp):
         return None  # it may have had a connection before the trace began
+    if life.listener is not None and view.call.peer is None and life.is_tcp:
+        return None  # accept() made it: it had one, whosever
     return YES if view.half is None else None
 
 

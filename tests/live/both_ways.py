@@ -27,6 +27,8 @@ LESS_EXACT = frozenset(
         ("send-broken-by-reset", "send-killed-by-sigpipe"),
         ("bind", "bind-reuseport"),
         ("socket-refused", "socket-no-such-number"),
+        # An actor that asks for faults holds the socket that it asks by, which strace sees.
+        ("ends-sockets", "ends-process"),
     }
 )
 
