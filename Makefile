@@ -77,9 +77,9 @@ claims-here: $(VENV)/package
 		<($(VERDICTS) docs/claims.md) <($(VERDICTS) "$$runs/claims.md"); \
 	then echo "claims: every verdict is that of docs/claims.md"; fi
 
-# Every behaviour run on this kernel, a page each; and the documents as a site in build/site.
+# A page of every behaviour, from captures/catalogue/; and the documents as a site in build/site.
 atlas: $(VENV)/package
-	@$(RUN) -m observatory atlas -o docs/atlas
+	@$(RUN) -m observatory atlas -o docs/atlas --from captures/catalogue --slow
 
 docs: $(VENV)/development
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build -q -f docs/site/mkdocs.yml && \
