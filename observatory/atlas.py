@@ -14,13 +14,15 @@ from observatory.errors import UsageError
 
 if TYPE_CHECKING:
     from observatory.lab.behaviour import Behaviour
+    from observatory.messages import Messages
     from observatory.reports.atlas import Subject
 
 
-def subject(behaviour: Behaviour, path: Path) -> Subject:
+def subject(behaviour: Behaviour, path: Path, words: Messages) -> Subject:
     """A behaviour with what its run file at ``path`` shows. Raises BadFile."""
     from observatory.pipeline import analyze, load
     from observatory.reports.atlas import Subject
+    from observatory.reports.translated import in_language
 
     return Subject(
         name=behaviour.name,
@@ -29,7 +31,7 @@ def subject(behaviour: Behaviour, path: Path) -> Subject:
         summary=behaviour.summary,
         story=inspect.getdoc(behaviour.play) or "",
         code=_code(behaviour),
-        analysis=analyze(load(path)),
+        analysis=in_language(analyze(load(path)), words),
         claims=tuple(_claims().get(behaviour.name, ())),
     )
 
@@ -70,7 +72,7 @@ def files(
         raise UsageError(
             f"{runs} has no run of {', '.join(missing)}: run them, or leave out --from"
         )
-    subjects = [subject(one, _file(runs, one)) for one in chosen]
+    subjects = [subject(one, _file(runs, one), words) for one in chosen]
     for name, text in pages(subjects, headings, words):
         yield f"{folder}{name}", text.encode("utf-8", "backslashreplace")
     if not folder:
