@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from observatory.pages import framed
+from observatory.pages import page as one_page
 from observatory.pipeline import analyze, load
+from tests.browser.conftest import Page
 from tests.reports import samples
 
 CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
@@ -411,3 +414,32 @@ def test_the_document_can_be_taken_out_of_the_page(show):
     from observatory.codec.document import document
 
     assert show(analysis).document == json.loads(json.dumps(document(analysis)))
+
+
+def test_it_works_in_a_frame_of_a_notebook(chromium, tmp_path):
+    """A frame with an origin of its own, and no address that could be changed."""
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!doctype html>{framed(run('connect-refused'))}", "utf-8")
+    page = Page(chromium, path)
+    chromium.get(path.as_uri())
+    chromium.switch_to.frame(0)
+    try:
+        assert page.js("return document.documentElement.dataset.ready") == "true"
+        page.find(".card-head").click()
+        page.frame()
+        assert page.keys("#ladder .row.pinned") == {"call-2"}
+        assert "nobody listens" in page.text("#why .detail")
+        page.press("ARROW_RIGHT")
+        assert page.keys("#ladder .row.pinned") == {"segment-1"}
+    finally:
+        chromium.switch_to.default_content()
+    assert page.complaints == []
+
+
+def test_another_language(chromium, tmp_path):
+    path = tmp_path / "zh.html"
+    path.write_text("".join(one_page(run("connect-refused"), "zh")), "utf-8")
+    page = Page(chromium, path).open("#call-2")
+    assert page.complaints == []
+    assert page.js("return document.documentElement.lang") == "zh"
+    assert page.text("#calls-title").startswith("调用")

@@ -4,7 +4,7 @@ import { EDGE, placeBars, placeLanes, placeRepeats, placeRows, ROW } from "./lay
 import { eventWords } from "./model.js";
 import { follow } from "./selection.js";
 import * as shapes from "./shapes.js";
-import { clear, duration, el, keepOnly, moment, say, svg, visible } from "./text.js";
+import { cells, clear, duration, el, keepOnly, moment, say, svg, visible } from "./text.js";
 
 const DRAWN_WHOLE = 2600; // px; what is higher scrolls within its own frame
 const BEYOND = 900; // px drawn above and below of what is in view
@@ -248,7 +248,7 @@ export class Ladder {
     const aside = source === target ? 7 * (this.depths.get(source) ?? 0) : 0;
     const [x1, x2] = [this.lanes.xs[source] + aside, this.lanes.xs[target] + aside];
     const room = Math.floor((Math.abs(x2 - x1) - 24) / this.cell);
-    const free = (words) => this.between(x1, x2, y - 3, words.length * this.cell);
+    const free = (words) => this.between(x1, x2, y - 3, cells(words) * this.cell);
     const slow = took >= SLOW;
     const fall = this.options.scale && took ? this.places.yOf(time + took) - y : slow ? 7 : 0;
     const how = { lost: this.model.lost.has(id), room, free, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
@@ -286,11 +286,12 @@ export class Ladder {
     const room = (space) => Math.floor((space - 16) / this.cell) - number.length - 1;
     const [right, left] = [room(this.lanes.width - x), room(x - this.gutter - 14)];
     const shown = visible(words);
-    const goesRight = right >= shown.length || (left < shown.length && right >= Math.min(left, 40));
+    const size = cells(shown);
+    const goesRight = right >= size || (left < size && right >= Math.min(left, 40));
     const clipped = clip(shown, goesRight ? right : left);
-    const size = (number.length + 1 + clipped.length) * this.cell + 12;
+    const reach = (number.length + 1 + cells(clipped)) * this.cell + 12;
     const aside = 12 + 7 * (this.depths.get(lane) ?? 0);
-    if (!this.take(y, goesRight ? x : x - size, goesRight ? x + size + aside : x)) return [];
+    if (!this.take(y, goesRight ? x : x - reach, goesRight ? x + reach + aside : x)) return [];
     const spans = [shapes.span("number", number), " ", ...emphasized(clipped, errno)];
     return [shapes.text(goesRight ? x + aside : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
   }
@@ -397,7 +398,11 @@ export function keyOf(kind, id) {
   return kind === "end" ? null : `call-${id}`;
 }
 
-const clip = (words, size) => (words.length > size ? `${words.slice(0, Math.max(1, size - 1))}…` : words);
+function clip(words, size) {
+  let end = words.length;
+  while (end > 1 && cells(words.slice(0, end)) > size - (end < words.length)) end -= 1;
+  return end < words.length ? `${words.slice(0, end)}…` : words;
+}
 
 function emphasized(words, errno) {
   const at = errno ? words.lastIndexOf(errno) : -1;

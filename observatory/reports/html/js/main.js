@@ -39,14 +39,13 @@ class Page {
     this.legend();
     this.controls();
     this.filter(NOTHING);
-    const read = route({
+    this.selection.subscribe(({ moved }) => moved && this.followConnection());
+    route({
       model: () => this.model,
       selection: this.selection,
       order: () => this.order,
       showConnection: (id) => this.showConnection(id, true),
     });
-    this.selection.subscribe(({ moved }) => moved && this.followConnection());
-    read();
     printing((on) => this.print(on));
   }
 

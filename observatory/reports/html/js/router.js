@@ -3,29 +3,37 @@
 const THING = /^#(call|segment|kernel)-(\d+)$/;
 const CONNECTION = /^#connection-(\d+)$/;
 
-// `order` gives the keys that are shown, from first to last; `connect` shows a connection.
+// `order` gives the keys that are shown, from first to last; `showConnection` shows one by its id.
 export function route({ model, selection, order, showConnection }) {
   const trail = []; // where the walk came from, to walk back the same way
   let walking = false;
 
-  const read = () => {
-    const connection = CONNECTION.exec(location.hash);
+  // Goes where an address's fragment says.
+  const go = (hash) => {
+    const connection = CONNECTION.exec(hash);
     if (connection) showConnection(Number(connection[1]));
-    if (THING.test(location.hash) && model().get(location.hash.slice(1))) selection.pin(location.hash.slice(1));
-    else if (!location.hash) selection.pin(null);
+    else if (THING.test(hash) && model().get(hash.slice(1))) selection.pin(hash.slice(1));
+    else if (!hash) selection.pin(null);
+    else reveal(hash.slice(1));
   };
-  window.addEventListener("hashchange", read);
+  window.addEventListener("hashchange", () => go(location.hash));
+
+  // In a page inside another one (a notebook's frame) links to a fragment would lead away, and there
+  // is no address to change: they are followed here.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    const hash = link.getAttribute("href");
+    address("pushState", hash);
+    go(hash);
+  });
 
   selection.subscribe(() => {
     if (!walking) trail.length = 0;
     const hash = selection.pinned === null ? "" : `#${selection.pinned}`;
     if (selection.pinned === null && !THING.test(location.hash)) return;
-    if (location.hash === hash) return;
-    try {
-      history.replaceState(null, "", hash || location.pathname + location.search);
-    } catch {
-      // A page inside another one (a notebook's frame) has no address of its own.
-    }
+    if (location.hash !== hash) address("replaceState", hash);
   });
 
   const walk = (key) => {
@@ -64,10 +72,24 @@ export function route({ model, selection, order, showConnection }) {
     step(key);
   });
 
-  return read;
+  go(location.hash);
 }
 
 function neighbour(keys, key, way) {
   const at = keys.indexOf(key);
   return at === -1 ? keys[0] : keys[at + way];
+}
+
+function address(how, hash) {
+  try {
+    history[how](null, "", hash || location.pathname + location.search);
+  } catch {
+    // A page inside another one may not have an address of its own.
+  }
+}
+
+function reveal(id) {
+  const section = document.getElementById(id);
+  section?.scrollIntoView({ block: "start" });
+  section?.focus({ preventScroll: true });
 }

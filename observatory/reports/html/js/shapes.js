@@ -1,7 +1,7 @@
 // The ladder's shapes, each an SVG element. Colours and strokes are the stylesheet's.
 
 import { segmentHead, segmentNumbers, segmentTie } from "./model.js";
-import { svg, visible } from "./text.js";
+import { cells, svg, visible } from "./text.js";
 
 const HEAD = 7; // an arrow's
 export const FAR = 1200; // px from which on a tie shows its ends alone: long dashed lines draw slowly
@@ -76,7 +76,7 @@ function label(y, anchor, segment, { room, free, took }) {
   const short = [parts[0], ["flags", segment.flags || parts[1][1]], ...parts.slice(2)];
   const words = (choice) => choice.map(([, text]) => text).filter(Boolean).join(" ");
   const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];
-  const fits = choices.filter((choice) => words(choice).length <= room);
+  const fits = choices.filter((choice) => cells(words(choice)) <= room);
   let chosen = null;
   let x = null;
   for (const choice of [fits[0] ?? choices.at(-1), choices.at(-1)]) {

@@ -15,6 +15,11 @@ export function visible(text) {
   });
 }
 
+// How many characters' room a text takes: those of East Asian scripts take two.
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/g;
+
+export const cells = (text) => text.length + (text.match(WIDE)?.length ?? 0);
+
 // --- Messages ---
 
 let table = {};
