@@ -100,6 +100,7 @@ RESET_ROWS = (
         "SO_LINGER on with 0 seconds; the call gave up the last descriptor",
         ABORT,
         "TCP_STATE",
+        "TCP_DISCONNECT_WITH_DATA",
         reference="socket(7); Linux tcp_disconnect",
         decides=True,
     ),

@@ -46,12 +46,31 @@ def _full_shutdown(view: View) -> Because | None:
 
 
 def _shut_reading(view: View) -> Because | None:
-    return YES if _shut_how(view, "SHUT_RD") else None
+    return YES if _shut_how(view, "SHUT_RD") and not listener(view) else None
+
+
+def _stops(view: View) -> Because | None:
+    return None if _shut_how(view, "SHUT_WR") else listener(view)
+
+
+def _goes_on(view: View) -> Because | None:
+    return listener(view) if _shut_how(view, "SHUT_WR") else None
 
 
 def _shut_locally(view: View) -> Because | None:
     life = view.life
     return YES if life is not None and not life.is_tcp else None
+
+
+def _stopped_before(view: View) -> Because | None:
+    """The last descriptor of a listener that shutdown() had ended."""
+    life = view.life
+    if listener(view) is None or life is None or life.closed_by != view.call.id:
+        return None
+    last = view.earlier("listen", "shutdown")[-1:]
+    if not last or last[0].name != "shutdown" or last[0].args.get("how") == "SHUT_WR":
+        return None
+    return Because({"shutdown": f"c{last[0].id}"}, (last[0].id,))
 
 
 SHUTDOWN_RULES: tuple[Rule, ...] = (
@@ -68,6 +87,10 @@ SHUTDOWN_RULES: tuple[Rule, ...] = (
         "shutdown-both", _SHUTDOWN, outcomes(),
         "shutdown(SHUT_RDWR) sent FIN {fin} and ended receiving here too; the descriptor stays "
         "open until close().", "shutdown(2); UNP 6.6", _full_shutdown),
+    Rule(
+        "close-shut-listener", names("close"), outcomes(),
+        "shutdown() {shutdown} had ended the listening already; close() gave up the descriptor, "
+        "and nothing was sent.", "shutdown(2); Linux inet_shutdown", _stopped_before, plain=True),
     Rule(
         "shutdown-listener", _SHUTDOWN, outcomes(),
         "shutdown() ended the listening; {number} still in its queue were reset ({reset}).",
@@ -91,7 +114,11 @@ SHUTDOWN_RULES: tuple[Rule, ...] = (
     Rule(
         "shutdown-stops-listening", _SHUTDOWN, outcomes(),
         "shutdown() ended the listening. No connection waited, and nothing was sent.",
-        "shutdown(2); Linux tcp_shutdown", listener),
+        "shutdown(2); Linux inet_shutdown", _stops),
+    Rule(
+        "shutdown-listener-write", _SHUTDOWN, outcomes(),
+        "A listener sends nothing itself: shutdown(SHUT_WR) changed nothing, and it goes on "
+        "listening.", "shutdown(2); Linux inet_shutdown", _goes_on),
     Rule(
         "shutdown-not-captured", _SHUTDOWN, outcomes(),
         "Its FIN was not captured.", "shutdown(2)", fin_unseen, certain=False),

@@ -34,7 +34,10 @@ def unread_at_end(
 ) -> Unread:
     """What was unread when, at ``time_ns``, the socket sent its RST. ``own`` is the half that it
     sent, ``incoming`` are the bytes that came."""
-    counted = incoming.unread_at(time_ns)
+    # What the RST does not acknowledge had come before something that was missing, if at all: that
+    # is in no queue from which it could be read.
+    in_order = _acknowledged(conversation, own, time_ns) - incoming.taken_by(time_ns)
+    counted = min(incoming.unread_at(time_ns), max(in_order, 0))
     answered = at_its_end(life)
     asked, ended_ns = number(answered, "unread"), life.closed_ns or time_ns
     if asked is None:

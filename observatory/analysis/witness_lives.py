@@ -128,14 +128,21 @@ def incarnations(conversations: Iterable[Conversation]) -> Incarnations:
     """The conversations by their endpoints, from either end."""
     halves: dict[tuple[Endpoint, Endpoint], list[tuple[int, Half]]] = defaultdict(list)
     for conversation in conversations:
-        began = conversation.sightings[0].time_ns
         client, server = conversation.client, conversation.server
-        halves[client.sender, server.sender].append((began, client))
+        halves[client.sender, server.sender].append((_began(conversation, client), client))
         if client is not server:
-            halves[server.sender, client.sender].append((began, server))
+            halves[server.sender, client.sender].append((_began(conversation, server), server))
     for known in halves.values():
         known.sort(key=lambda one: one[0])
     return Incarnations(halves)
+
+
+def _began(conversation: Conversation, half: Half) -> int:
+    """When the connection began for one end: where both opened, each with its own SYN."""
+    opened = half.syns[0] if half.syns else None
+    if opened is not None and opened.ack is None:
+        return opened.time_ns
+    return conversation.sightings[0].time_ns
 
 
 def match_lives(lives: Iterable[KernelLife], found: Incarnations) -> dict[Half, KernelLife]:
