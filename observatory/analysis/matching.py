@@ -25,6 +25,9 @@ from observatory.analysis.opens import opening_peer as opening_peer
 from observatory.analysis.wire import Conversation, Half, Sighting, Wire
 from observatory.model import Call, Endpoint, parse_address
 
+# An accept() that returned at once took much less.
+_ASLEEP_NS = 1_000_000
+
 
 @dataclass(slots=True)
 class Matching:
@@ -93,6 +96,7 @@ def match(descriptors: Descriptors, wire: Wire, *, lossy: bool = False) -> Match
     for conversation in wire.conversations:
         _find_listener(conversation, result)
         _defer(conversation, lives)
+        _ignore(conversation, result)
     return result
 
 
@@ -360,6 +364,23 @@ def _defer(conversation: Conversation, lives: Mapping[int, SocketLife]) -> None:
     carriers = conversation.client.carriers
     if carriers and carriers[0].id > done.id:
         conversation.establishing = carriers[0]
+
+
+def _ignore(conversation: Conversation, result: Matching) -> None:
+    """A last ACK that found the accept queue full was dropped, where the accept() that took the
+    connection was called later and slept: what came then completed the handshake."""
+    accept, done = result.accepted_by.get(conversation.id), conversation.establishing
+    if accept is None or done is None or len(conversation.server.syns) < 2:
+        return
+    slept_ns = (accept.returned_ns or 0) - accept.entered_ns
+    if min(slept_ns, accept.entered_ns - done.arrived_ns) < _ASLEEP_NS:
+        return
+    came = conversation.arriving(
+        conversation.server, accept.entered_ns, accept.returned_ns or FOREVER
+    )
+    conversation.establishing = next(
+        (one for one in came if (one.ack or 0) >= 1 and "R" not in one.segment.flags), done
+    )
 
 
 def _find_listener(conversation: Conversation, result: Matching) -> None:

@@ -27,6 +27,8 @@ __all__ = ["Conversation", "Half", "Kind", "Sighting", "Wire", "follow", "unwrap
 
 _SPACE = 1 << 32
 _HALF_SPACE = 1 << 31
+# A SYN-ACK is sent again after a second (TCP_TIMEOUT_INIT); a copy of it comes sooner.
+_SYN_ACK_TIMER_NS = 500_000_000
 # "Fragmentation needed" (RFC 792, RFC 1191) and "packet too big" (RFC 4443 3.2)
 _TOO_BIG = frozenset({(Protocol.ICMP, 3, 4), (Protocol.ICMPV6, 2, 0)})
 _SAME = ("flags", "seq", "ack", "length", "window", "urgent", "options")
@@ -129,10 +131,23 @@ def _deliver(conversation: Conversation, known: Arrivals) -> None:
     for half in (conversation.client, conversation.server):
         half.delivered = Spans()
         half.host = known.host_of(half.sender.address)
+    ignored = _ignored_until(conversation)
     for one in conversation.arrivals:
+        if one.half is conversation.client and one.arrived_ns < ignored:
+            continue
         if one.segment.length and one.half.delivered is not None:
             first = one.seq + ("S" in one.segment.flags)
             one.half.delivered.enter(first, first + one.segment.length, one)
+
+
+def _ignored_until(conversation: Conversation) -> int:
+    """Until when a listener took no data: what had come when its timer sent the SYN-ACK again
+    found an accept queue without room, and was dropped (tcp_check_req). Not with Fast Open."""
+    answers = conversation.server.syns
+    if conversation.is_self_connected or not answers or (answers[0].ack or 0) != 1:
+        return 0
+    waited = answers[-1].time_ns - answers[0].time_ns
+    return answers[-1].time_ns if waited >= _SYN_ACK_TIMER_NS else 0
 
 
 def _begins_anew(segment: Segment, half: Half, other: Half) -> bool:
