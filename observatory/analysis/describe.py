@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from observatory.analysis.completions import Joined
+from observatory.analysis.completions import Joined, completed_by
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.machine import CLOSE, CLOSED, SYN_SENT, USER_TIMEOUT, advance
@@ -124,7 +124,9 @@ def _opened(joined: Joined, conversation: Conversation) -> str:
     messages = joined.mail.errors.get(client.socket or 0, ())
     about = [m for m in messages if joined.mail.quotes.get(m.id) in {s.id for s in client.syns}]
     if about and (call is None or call.errno in FATAL_ERRORS):
-        return f"active open{by}, refused by ICMP #{about[-1].id} ({describe_icmp(about[-1])})"
+        ended = completed_by(joined, call) if call is not None else ()
+        last = next((m for m in about if m.id in ended), about[-1])
+        return f"active open{by}, refused by ICMP #{last.id} ({describe_icmp(last)})"
     return f"active open{by}, never answered"
 
 

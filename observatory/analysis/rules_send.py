@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from observatory.analysis.callsets import SENDING
 from observatory.analysis.causes import HELD_BACK_NS
-from observatory.analysis.completions import BLOCKED_NS
+from observatory.analysis.completions import BLOCKED_NS, completed_by
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.holding import why_held
 from observatory.analysis.lost import why_sent_again
@@ -36,14 +36,16 @@ def _udp_sent(view: View) -> Because | None:
 
 
 def _udp_answered_by_icmp(view: View) -> Because | None:
-    """The datagram drew an ICMP error, which the next call will report."""
+    """The datagram drew an ICMP error. Whether a later call is told depends on the socket."""
     life = view.life
     if life is None or not life.is_udp:
         return None
     errors = [e for e in view.joined.mail.errors.get(life.id, ()) if _quotes(view, e.id)]
     if not errors:
         return None
-    facts = {"icmp": f"#{errors[0].id}", "says": describe_icmp(errors[0])}
+    told = [c for c in life.calls if errors[0].id in completed_by(view.joined, c) and c.errno]
+    then = f"{told[0].name}() c{told[0].id} was told" if told else "No later call was told"
+    facts = {"icmp": f"#{errors[0].id}", "says": describe_icmp(errors[0]), "then": then}
     return Because(facts, segments=(errors[0].id,))
 
 
@@ -248,7 +250,7 @@ SEND_RULES: tuple[Rule, ...] = (
     Rule(
         "send-udp-refused-later", SENDING, ok(),
         "The datagram {sent} was sent, and the call succeeded: UDP promises no more. It drew "
-        "{icmp} (ICMP {says}), which a later call on a connected socket reports.",
+        "{icmp} (ICMP {says}). {then}.",
         "udp(7); RFC 1122 4.1.3.3; UNP 8.9", _udp_answered_by_icmp),
     Rule(
         "send-udp", SENDING, ok(),
