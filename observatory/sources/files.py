@@ -78,7 +78,10 @@ def sudo_owner(environment: Mapping[str, str]) -> Owner | None:
 
 def make_folder(path: Path, owner: Owner | None = None) -> None:
     """The folder and those above it, where missing. Raises WriteFailed."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    except OSError as problem:  # a folder above it that may not be searched
+        raise _failed(path, problem) from None
     for folder in reversed(missing):
         try:
             folder.mkdir(exist_ok=True)
