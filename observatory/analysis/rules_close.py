@@ -26,7 +26,7 @@ from observatory.analysis.view import YES, Because, View, counted, ids
 _CLOSE = names("close")
 
 # With these an attempt to connect is over, or a connection given up; with EINTR it goes on.
-FATAL_ERRORS = frozenset(
+ERRORS_THAT_END = frozenset(
     {"ETIMEDOUT", "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPROTO"}
 )
 
@@ -168,7 +168,7 @@ def _failed_before(view: View) -> Because | None:
         for c in (view.life.named("connect", *SENDING, *RECEIVING) if view.life else ())
         if c.entered_ns < view.call.entered_ns and (c.name == "connect" or c.errno == "ETIMEDOUT")
     ]
-    if not before or before[-1].errno not in FATAL_ERRORS:
+    if not before or before[-1].errno not in ERRORS_THAT_END:
         return None
     last = before[-1]
     return Because({"told": f"c{last.id}", "failure": last.errno}, (last.id,))

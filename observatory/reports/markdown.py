@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from observatory.codec.calltext import call_text
 from observatory.codec.printable import printable
-from observatory.model import Analysis, Confidence
+from observatory.model import Analysis, Confidence, Trace
+from observatory.reports.counters import telling
 from observatory.reports.drawing import draw
 from observatory.reports.labels import (
     addresses,
@@ -52,6 +53,7 @@ def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
     yield from _calls(analysis)
     yield from _segments(analysis)
     yield from _connections(analysis)
+    yield from _counters(analysis.trace)
     yield from _notes(analysis)
 
 
@@ -136,6 +138,24 @@ def _connections(analysis: Analysis) -> Iterator[str]:
                 plain(one.closed),
             )
             for one in analysis.connections
+        ),
+    )
+
+
+def _counters(trace: Trace) -> Iterator[str]:
+    told = list(telling(trace))
+    if not told:
+        return
+    yield from ("## Counters", "")
+    if not all(counter.exact for counter, _ in told):
+        yield from ("Others on this machine were counted too.", "")
+    elif trace.run.topology is None:
+        yield from ("All ends of the connections together.", "")
+    yield from table(
+        ("counter", "change", "what it counts"),
+        (
+            (f"{plain(one.host)} {code(one.name)}".lstrip(), f"{one.change:+,}", plain(meaning))
+            for one, meaning in told
         ),
     )
 
