@@ -6,6 +6,7 @@ analyzer before a command needs it: each command imports what it uses.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from observatory.cli import commands
 from observatory.cli.arguments import make_parser
 from observatory.cli.completion import COMPLETE
 from observatory.cli.terminal import say, with_notes
-from observatory.errors import ObservatoryError
+from observatory.errors import ObservatoryError, WriteFailed
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PIPE_CLOSED = 141  # 128 + SIGPIPE: whoever read our output had enough
 
 
@@ -33,6 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, which would fail again and say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except OSError as error:
+        # Files are written by functions that say which one: what is left is stdout.
+        if error.errno not in NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"observatory: the output could not be written: {error.strerror}; free some space")
+        return WriteFailed.exit_status
     except KeyboardInterrupt as interrupt:
         say(with_notes("observatory: interrupted", interrupt))
         return INTERRUPTED
