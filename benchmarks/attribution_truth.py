@@ -29,8 +29,9 @@ from observatory.model import Call, Endpoint, Protocol, Segment, Trace
 
 MOST_APART_NS = 1_000_000
 """From the device's being given a packet to the stamp of the frame; mostly it is 2 µs."""
-LEAST_LEAD_NS = 2_000
-"""By how much the nearest event must be nearer than the next that fits as well."""
+LEAST_LEAD_NS = 20_000
+"""By how much the nearest event must be nearer than the next that fits as well and is another
+processor's, which may have been held up between the two; on one they come in order."""
 BACKLOG_NS = 100_000
 
 Pair = tuple[Endpoint, Endpoint]
@@ -266,10 +267,13 @@ def _nearest(
         if id(record) in taken or foreign or not can_make(inner, segment):
             continue
         near.append((abs(segment.time_ns - record.time_ns), record))
-    near.sort(key=lambda each: each[0])
-    if not near or (len(near) > 1 and near[1][0] - near[0][0] < LEAST_LEAD_NS):
+    if not near:
         return None
-    return near[0][1]
+    apart_ns, nearest = min(near, key=lambda each: each[0])
+    for other_ns, other in near:
+        if other.cpu != nearest.cpu and other_ns - apart_ns < LEAST_LEAD_NS:
+            return None
+    return nearest
 
 
 def _deliveries(records: Iterable[Record], queued: Mapping[int, Record]) -> dict[int, int]:

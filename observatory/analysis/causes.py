@@ -11,13 +11,22 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from observatory.analysis.acks import acknowledge, near, overtaken
 from observatory.analysis.callsets import ends_sending
 from observatory.analysis.lost import why_sent_again
 from observatory.analysis.narrowed import asked_for_smaller
 from observatory.analysis.on_path import copied, forged_reset
 from observatory.analysis.resets import cause_of_reset
-from observatory.analysis.scene import DELAYED_ACK_NS, Scene, Side, by_call, reply_to, unknown
-from observatory.analysis.wire import Conversation, Half, Kind, Sighting
+from observatory.analysis.scene import (
+    AT_ONCE_NS,
+    Scene,
+    Side,
+    by_call,
+    reply_to,
+    unknown,
+    unrecorded,
+)
+from observatory.analysis.wire import Conversation, Kind, Sighting
 from observatory.model import Call, Cause, CauseKind, Confidence
 
 # A send hands its segments to the device before it returns; later than this it was held back.
@@ -25,7 +34,7 @@ HELD_BACK_NS = 200_000
 
 # Linux TCP_RTO_MIN is 200 ms; the capture's stamps are a little off.
 _LEAST_TIMEOUT_NS = 190_000_000
-_AT_ONCE_NS = 5_000_000
+_SOON_NS = 5_000_000
 
 # Three duplicate ACKs ask for a segment again (RFC 5681 3.2).
 _FAST_RETRANSMIT = 3
@@ -63,14 +72,7 @@ def _open(scene: Scene, sighting: Sighting) -> Cause:
         size = sighting.segment.length
         what = f"SYN with {size} bytes of data, Fast Open" if size else "SYN, active open"
         return by_call(call, what, scene.confidence(sighting.half))
-    return _unrecorded(scene, sighting.half, "SYN, active open")
-
-
-def _unrecorded(scene: Scene, half: Half, what: str) -> Cause:
-    """Only a call sends this, but none was recorded: the process was not watched."""
-    if half.socket is not None:
-        return unknown(f"{what}: no recorded call of this socket accounts for it")
-    return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)
+    return unrecorded(scene, sighting.half, "SYN, active open")
 
 
 def _accepting(scene: Scene, sighting: Sighting) -> Cause:
@@ -111,7 +113,7 @@ def _again(scene: Scene, sighting: Sighting) -> Cause:
     kind, reason = _why_again(scene, sighting)
     why = why_sent_again(sighting)
     reason = f"{reason} ({why})" if why else reason
-    sure = scene.by_order()
+    sure = Confidence.LIKELY if _neither_at_once_nor_late(scene, sighting) else scene.by_order()
     if call_id is not None and scene.confidence(sighting.half) is not Confidence.CERTAIN:
         sure = Confidence.LIKELY
     return Cause(kind, reason, sure, call=call_id, segment=original.id)
@@ -126,9 +128,10 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     asks = arrival is not None and latest and arrival.ack == sighting.seq
     prompt = asks and arrival is not None and _is_prompt(scene.conversation, arrival, sighting)
     sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
-    if prompt and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
+    reordered = prompt and sacked and _neither_at_once_nor_late(scene, sighting)
+    if prompt and not reordered and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
         return CauseKind.REPLY, "sent again: duplicate ACKs say it is missing"
-    if sacked and _waits_for_late(scene.conversation, arrival, sighting):
+    if reordered or (sacked and _waits_for_late(scene.conversation, arrival, sighting)):
         reason = "sent again: duplicate ACKs say it is missing, and it did not come late"
         return CauseKind.TIMER, reason
     if prompt and side.last is not None and side.last.kind is Kind.REPEATED:
@@ -147,6 +150,15 @@ def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -
     return again.time_ns - arrival.arrived_ns < _patience(conversation)
 
 
+def _neither_at_once_nor_late(scene: Scene, again: Sighting) -> bool:
+    """Some milliseconds after the ACK that shows it to be missing: a kernel that was busy, or its
+    timer for what may only have been overtaken (Linux tcp_rack_reo_timeout, 2 ticks at least)."""
+    arrival = scene.side(again.half).arrival
+    if arrival is None or arrival.ack != again.seq or not near(scene.conversation):
+        return False
+    return AT_ONCE_NS <= again.time_ns - arrival.arrived_ns < _SOON_NS
+
+
 def _waits_for_late(conversation: Conversation, arrival: Sighting | None, again: Sighting) -> bool:
     """What SACK shows to be missing may only have been overtaken: RACK waits for it a part of a
     round trip, no timeout (RFC 8985 6.2)."""
@@ -157,7 +169,7 @@ def _waits_for_late(conversation: Conversation, arrival: Sighting | None, again:
 
 def _patience(conversation: Conversation) -> int:
     """How long an answer may take that comes at once."""
-    return _AT_ONCE_NS if _near(conversation) else _LEAST_TIMEOUT_NS
+    return _SOON_NS if near(conversation) else _LEAST_TIMEOUT_NS
 
 
 def _owners(scene: Scene, sighting: Sighting) -> list[Call]:
@@ -196,7 +208,7 @@ def _push(scene: Scene, sighting: Sighting) -> Cause:
     what = _what(sighting)
     life = scene.life(half)
     if life is None:
-        return _unrecorded(scene, half, what)
+        return unrecorded(scene, half, what)
     owners = _owners(scene, sighting)
     if sighting.original is not None:
         repeated, owners = owners, _new_owners(scene, sighting)
@@ -266,146 +278,9 @@ def _probe(scene: Scene, sighting: Sighting) -> Cause:
     if scene.side(sighting.other).window == 0:
         return Cause(CauseKind.TIMER, "probe of a closed window", scene.by_order())
     if life is not None and not keeps_alive:
-        return _overtaken(sighting)
+        return overtaken(sighting)
     confidence = scene.by_order() if keeps_alive else Confidence.LIKELY
     return Cause(CauseKind.TIMER, "keepalive probe", confidence)
-
-
-def _acknowledge(scene: Scene, sighting: Sighting) -> Cause:
-    """A segment with nothing in it but an ACK: an answer, or a window that a recv reopened."""
-    side, half = scene.side(sighting.half), sighting.half
-    if sighting.ack is None:
-        return unknown("an empty segment without ACK")
-    if sighting.ack > side.ack:
-        return _advance(scene, sighting)
-    syn, answered = side.arrival, any(s.id < sighting.id for s in half.syns[:1])
-    if syn is not None and syn.kind is Kind.SYN and not answered and sighting.ack < 1:
-        what = "challenge ACK: these ports still have an older connection at this end"
-        return reply_to(syn, what, scene.by_order())
-    reset = side.arrival
-    up_to_date = sighting.seq >= side.sent_until
-    if reset is not None and reset.kind is Kind.RESET and side.heard and up_to_date:
-        what = "challenge ACK: the RST's number is not the one expected (RFC 5961 3.2)"
-        return reply_to(reset, what, scene.by_order())
-    asking = _asking(side, sighting)
-    if asking is not None:
-        return reply_to(asking, _why_repeated(asking, sighting), scene.by_order())
-    late = _late(scene, side, sighting)
-    if late is not None:
-        return late
-    if sighting.seq < side.sent_until:
-        return _overtaken(sighting)
-    if side.window not in (-1, sighting.segment.window):
-        return _window_update(scene, sighting, half)
-    return unknown("an ACK that acknowledges nothing new and changes nothing")
-
-
-def _late(scene: Scene, side: Side, sighting: Sighting) -> Cause | None:
-    """The answer to an empty segment that others had overtaken, or that the path delivered twice:
-    a number before the one expected draws an ACK (RFC 9293 3.10.7.4), if not each time."""
-    old, merged = side.outdated, side.merged
-    side.outdated = side.merged = None
-    if old is not None and sighting.time_ns - old.arrived_ns < DELAYED_ACK_NS:
-        return reply_to(old, "ACK again: an older segment came late", scene.by_order())
-    if merged is not None and sighting.time_ns - merged.arrived_ns < DELAYED_ACK_NS:
-        return reply_to(merged, _why_repeated(merged, sighting), Confidence.LIKELY)
-    return None
-
-
-def _overtaken(sighting: Sighting) -> Cause:
-    covered = _carrier_up_to(sighting.other, sighting.ack or 0)
-    what = "ACK again, overtaken on its way by what was sent after it"
-    return reply_to(covered, what, Confidence.LIKELY)
-
-
-def _asking(side: Side, sighting: Sighting) -> Sighting | None:
-    """The arrival that draws an ACK for the same number again: each that repeats bytes, or comes
-    after missing ones, gets its own at once (RFC 9293 3.10.7.4, RFC 5681 4.2)."""
-    owed = side.owed
-    asking = (a for a in owed if a.seq > side.ack or (not a.fresh and a.seq != side.ack))
-    # One for which there was no room is not answered by what made room: a window update.
-    shut = sighting.segment.window <= side.window
-    refused = (a for a in owed if a.seq == side.ack and shut)
-    found = next(asking, None) or next(refused, None)
-    if found is not None:
-        owed.remove(found)
-    return found
-
-
-def _advance(scene: Scene, sighting: Sighting) -> Cause:
-    """The ACK number moved: the answer to the newest arrival that it covers."""
-    side = scene.side(sighting.half)
-    covered = side.wanting
-    if covered is None or covered.end > (sighting.ack or 0):
-        # Of those that no ACK has answered the latest, which may be one that was sent again.
-        owed = (a for a in reversed(side.owed) if a.end == (sighting.ack or 0))
-        covered = next(owed, None) or _carrier_up_to(sighting.other, sighting.ack or 0)
-    if covered is None:
-        return reply_to(None, "ACK of what the capture did not show", Confidence.LIKELY)
-    if not covered.fresh and covered in side.owed:
-        side.owed.remove(covered)
-        side.merged = covered
-    what = _acknowledged(covered)
-    if sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS:
-        return reply_to(covered, what, scene.by_order())
-    stream = scene.streams[sighting.other]
-    reader = stream.read_at(sighting.time_ns)
-    took = stream.reads.get(reader.id) if reader is not None else None
-    if reader is not None and (took is None or took[0] < covered.end):
-        cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
-        return replace(cause, call=reader.id)
-    sure = scene.by_order() if _near(scene.conversation) else Confidence.LIKELY
-    return Cause(CauseKind.TIMER, f"{what}, delayed", sure, segment=covered.id)
-
-
-def _near(conversation: Conversation) -> bool:
-    """Each end answered the handshake at once: what comes late after that was held back by its
-    sender, and not under way for so long. Where the way is seen, that is not in question."""
-    if conversation.arrivals is not None:
-        return True
-    first, answer = conversation.client.syns[:1], conversation.server.syns[:1]
-    last = conversation.establishing
-    if not first or not answer or last is None:
-        return False
-    gaps = (answer[0].time_ns - first[0].arrived_ns, last.time_ns - answer[0].arrived_ns)
-    return max(gaps) < DELAYED_ACK_NS // 10
-
-
-def _carrier_up_to(half: Half, offset: int) -> Sighting | None:
-    found = half.delivering(max(offset - 1, 0), offset)
-    if found:
-        return found[-1]
-    if half.fins and half.fin_at is not None and half.fin_at < offset:
-        return half.fins[0]
-    return half.syns[0] if half.syns and offset >= 1 else None
-
-
-def _acknowledged(covered: Sighting) -> str:
-    flags = covered.segment.flags
-    if "S" in flags:
-        return "ACK of SYN-ACK, handshake complete" if "A" in flags else "ACK of SYN"
-    if "F" in flags:
-        return "ACK of data and FIN" if covered.segment.length else "ACK of FIN"
-    return "ACK of data"
-
-
-def _why_repeated(arrival: Sighting, answer: Sighting) -> str:
-    if arrival.probe:
-        return "ACK of a probe"
-    if arrival.seq == answer.ack:
-        return "ACK again: the segment was not taken, there was no room for it"
-    if not arrival.fresh:
-        return "ACK again: the segment had come before"
-    return "ACK again: a segment before this one is missing"
-
-
-def _window_update(scene: Scene, sighting: Sighting, half: Half) -> Cause:
-    what = f"window update to {sighting.segment.window}"
-    reader = scene.streams[sighting.other].read_at(sighting.time_ns)
-    if reader is None:
-        return _unrecorded(scene, half, what)
-    scene.findings.sent.setdefault(reader.id, []).append(sighting.id)
-    return by_call(reader, f"{what}: recv made room", scene.confidence(half))
 
 
 def _reset(scene: Scene, sighting: Sighting) -> Cause:
@@ -419,6 +294,6 @@ ROWS: Mapping[Kind, Row] = {
     Kind.SYN: Row(_open, "RFC 9293 3.10.1"),
     Kind.FRESH: Row(_push, "RFC 9293 3.10.2, 3.10.4"),
     Kind.PROBE: Row(_probe, "RFC 9293 3.8.4, 3.8.6.1"),
-    Kind.ACK: Row(_acknowledge, "RFC 9293 3.10.7.4"),
+    Kind.ACK: Row(acknowledge, "RFC 9293 3.10.7.4"),
     Kind.COPY: Row(copied, "RFC 9293 3.10.7.4, where the path may duplicate"),
 }

@@ -133,9 +133,12 @@ def _listeners(scene: Scene) -> list[SocketLife]:
 
 def _stopped(scene: Scene, listener: SocketLife, time_ns: int) -> Call | None:
     """The close or shutdown by which a listener ended at that moment."""
-    if ends_during(listener, time_ns) and listener.closed_by is not None:
+    shutdown = next(
+        (c for c in listener.calls if c.name == "shutdown" and during(c, time_ns)), None
+    )
+    if shutdown is None and ends_during(listener, time_ns) and listener.closed_by is not None:
         return scene.calls[listener.closed_by]
-    return next((c for c in listener.calls if c.name == "shutdown" and during(c, time_ns)), None)
+    return shutdown
 
 
 def _accept_queue_full(scene: Scene, sighting: Sighting) -> Cause | None:

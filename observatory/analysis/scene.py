@@ -19,6 +19,9 @@ quick_cause = quick(Cause)
 # Linux delays an ACK by at least TCP_DELACK_MIN, HZ/25 = 40 ms (include/net/tcp.h); one that
 # follows its data sooner than this was sent at once.
 DELAYED_ACK_NS = 30_000_000
+# What is answered at once is answered in microseconds where no path lies between; a millisecond
+# later a timer or a call may have done it (a tick is 1 to 10 ms, Linux CONFIG_HZ).
+AT_ONCE_NS = 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -181,3 +184,10 @@ def reply_to(sighting: Sighting | None, reason: str, confidence: Confidence) -> 
 
 def unknown(reason: str) -> Cause:
     return Cause(CauseKind.UNKNOWN, reason, Confidence.UNEXPLAINED)
+
+
+def unrecorded(scene: Scene, half: Half, what: str) -> Cause:
+    """Only a call sends this, but none was recorded: the process was not watched."""
+    if half.socket is not None:
+        return unknown(f"{what}: no recorded call of this socket accounts for it")
+    return by_call(None, f"{what} (the call was not recorded)", Confidence.LIKELY)

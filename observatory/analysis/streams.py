@@ -66,13 +66,20 @@ class Stream:
         return self.read_log[index - 1][1] if index else 1
 
     def read_at(self, time_ns: int) -> Call | None:
-        """The receive that took bytes at that moment, and so made room in the buffer."""
+        """The receive that took bytes at that moment, and so made room in the buffer: one that
+        was under way, or else the last that had returned just before."""
+        just: Call | None = None
         index = bisect_left(self.read_log, time_ns - SLACK_NS, key=lambda entry: entry[0])
-        for returned_ns, _, call in self.read_log[index : index + 1]:
-            soon = not self.exact or returned_ns <= time_ns + READ_NS
-            if call.entered_ns <= time_ns and soon:
-                return call
-        return None
+        while index < len(self.read_log):
+            returned_ns, _, call = self.read_log[index]
+            # One that waits for all it asked for takes what comes long before it returns.
+            waits = not self.exact or "MSG_WAITALL" in str(call.args.get("flags", ""))
+            if call.entered_ns <= time_ns and (waits or returned_ns <= time_ns + READ_NS):
+                just = call
+            if returned_ns >= time_ns:
+                break
+            index += 1
+        return just
 
     def shown_by(self, time_ns: int) -> int:
         """The offset up to which the wire had shown bytes without a hole at that time."""
