@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import secrets
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +43,9 @@ def serve(parsed: argparse.Namespace) -> int:
         raise MissingTool(
             "serving needs starlette and uvicorn: pip install 'socket-observatory[serve]'"
         ) from None
+    import secrets
+    import socket
+
     from observatory.pipeline import analyze, load
     from observatory.serving.app import Offer, Tools, make_app
 
