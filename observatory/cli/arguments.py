@@ -155,6 +155,7 @@ def make_parser() -> argparse.ArgumentParser:
         "-q", "--quiet", action="store_true", help="print only the name of each file"
     )
     _add_full(the_run)
+    _add_lang(the_run)
     _add_json(the_run)
 
     the_trace = command("trace", tracing.trace, tracing.SUMMARY, tracing.EPILOG)
@@ -169,6 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_only(the_analysis)
     _add_full(the_analysis)
+    _add_lang(the_analysis)
     _add_json(the_analysis)
 
     the_report = command(
@@ -187,15 +189,13 @@ def make_parser() -> argparse.ArgumentParser:
     the_report.add_argument(
         "--rows", choices=["calls", "segments"], help="of a csv (default: calls)"
     )
-    the_report.add_argument(
-        "--lang", metavar="LANG", default="en", help="of an html page: en or zh (default: en)"
-    )
     the_report.add_argument("-o", "--output", metavar="FILE", help="(default: stdout)")
     the_report.add_argument(
         "--json", dest="format", action="store_const", const="json", help="as --format json"
     )
 
     _add_full(the_report)
+    _add_lang(the_report)
 
     the_diff = command("diff", comparing.diff, comparing.SUMMARY, comparing.EPILOG)
     comparing.add_arguments(the_diff)
@@ -232,6 +232,12 @@ def _add_full(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="leave nothing out of a long report")
     parser.add_argument(
         "--show-kernel", action="store_true", help="mark the kernel's own events in the ladder"
+    )
+
+
+def _add_lang(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lang", metavar="LANG", default="en", help="of the explanations: en or zh (default: en)"
     )
 
 

@@ -59,15 +59,15 @@ def _entry(behaviour: Behaviour) -> dict[str, object]:
 def analyze_file(parsed: argparse.Namespace) -> int:
     parsed.format = "json" if parsed.json else "text"
     parsed.output = parsed.rows = None
-    parsed.lang = "en"
     return report(parsed)
 
 
 def report(parsed: argparse.Namespace) -> int:
-    from observatory import tracing
+    from observatory import messages, tracing
     from observatory.cli import formats
     from observatory.pipeline import analyze, load
 
+    messages.load(parsed.lang)  # an unknown one is told before anything is read
     # Nothing of a trace is garbage before the command ends; looking for some in a large one takes
     # half as long again, and more than in proportion to its size.
     gc.disable()

@@ -23,27 +23,45 @@ def named(form: str, rows: str | None = None) -> str:
 
 
 def to_stdout(analysis: Analysis, name: str, display: Display) -> None:
-    """Raises UsageError for a binary format on a terminal."""
+    """Raises UsageError for a binary format on a terminal, or for an unknown language."""
     if name in TEXT:
-        write_text(TEXT[name](analysis, display))
+        write_text(rendered(analysis, name, display))
         return
-    for chunk in BINARY[name](analysis, display):
+    for chunk in BINARY[name](_said(analysis, name, display.lang), display):
         write_bytes(chunk)
 
 
 def to_file(analysis: Analysis, name: str, path: Path, display: Display) -> None:
     """Writes to ``path``, or a numbered name beside it if there is such a file already.
 
-    Raises WriteFailed.
+    Raises WriteFailed, UsageError for an unknown language.
     """
     from observatory.pipeline import write_new
 
     chunks: Iterable[bytes]
     if name in TEXT:
-        chunks = [TEXT[name](analysis, display).encode("utf-8", "backslashreplace")]
+        chunks = [rendered(analysis, name, display).encode("utf-8", "backslashreplace")]
     else:
-        chunks = BINARY[name](analysis, display)
+        chunks = BINARY[name](_said(analysis, name, display.lang), display)
     say(f"wrote {write_new(path, chunks)}")
+
+
+def rendered(analysis: Analysis, name: str, display: Display) -> str:
+    """A text format's text, in the display's language. Raises UsageError for an unknown one."""
+    return TEXT[name](_said(analysis, name, display.lang), display)
+
+
+def _said(analysis: Analysis, name: str, lang: str) -> Analysis:
+    """The analysis in a language; on stderr, how much of it there is no text for. A capture file
+    keeps the words that it was recorded with."""
+    from observatory import messages
+    from observatory.reports.translated import in_language
+
+    words = messages.load(lang)
+    said = analysis if name in CAPTURES else in_language(analysis, words)
+    if words.missing:
+        say(f"{len(words.missing)} texts are not translated")
+    return said
 
 
 def text(analysis: Analysis, display: Display) -> str:
@@ -126,6 +144,7 @@ TEXT: Mapping[str, Callable[[Analysis, Display], str]] = {
     "calls-csv": _calls_csv,
     "segments-csv": _segments_csv,
 }
+CAPTURES = frozenset({"pcapng", "pcap"})
 BINARY: Mapping[str, Callable[[Analysis, Display], Iterator[bytes]]] = {
     "html": _html,
     "png": _png,

@@ -46,11 +46,14 @@ class Ran:
 
 def run(parsed: argparse.Namespace) -> int:
     """The exit status is 0, or that of the first run that failed."""
+    from observatory import messages
+
+    messages.load(parsed.lang)  # an unknown one is told before anything runs
     behaviours = chosen(parsed)
     paths = destinations(parsed.output, [behaviour.name for behaviour in behaviours])
     refuse_network(behaviours, parsed.host, parsed.interface)
     form = "json" if parsed.json else None if parsed.quiet else "text"
-    shown = display(sys.stdout, parsed.full, parsed.show_kernel)
+    shown = display(sys.stdout, parsed.full, parsed.show_kernel, parsed.lang)
     orders = [
         Order(
             *(behaviour.name, path, parsed.host, parsed.interface, form, shown),
@@ -116,7 +119,8 @@ def carry_out(order: Order) -> Ran:
         interface=order.interface,
         kernel=order.kernel,
     )
-    rendering = formats.TEXT[order.format](observed.analysis, order.display) if order.format else ""
+    form, look = order.format, order.display
+    rendering = formats.rendered(observed.analysis, form, look) if form else ""
     assert observed.path is not None
     return Ran(observed.path, rendering)
 

@@ -109,7 +109,7 @@ def entries(analysis: Analysis) -> Document:
     interfaces = [clean(interface.name) for interface in trace.interfaces]
     return Document(
         schema=SCHEMA,
-        run=_run(trace, analysis.notes),
+        run=_run(trace, analysis.notes, analysis.language),
         processes=[_process(process) for process in trace.processes],
         calls=[_call(call, call.socket not in datagram_sockets) for call in analysis.calls],
         segments=[_segment(segment, interfaces) for segment in analysis.segments],
@@ -124,7 +124,7 @@ def entries(analysis: Analysis) -> Document:
 # --- Each part, from its model -----------------------------------------------------------------
 
 
-def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
+def _run(trace: Trace, notes: Sequence[str], language: str) -> RunEntry:
     run: RunHeader = trace.run
     return RunEntry(
         scenario=_text(run.scenario),
@@ -145,6 +145,7 @@ def _run(trace: Trace, notes: Sequence[str]) -> RunEntry:
         counters=[_counter(counter) for counter in trace.counters],
         witness=None if trace.witness is None else _witness(trace.witness),
         unwatched=trace.unwatched,
+        language=language,
     )
 
 

@@ -110,7 +110,8 @@ class RunEntry:
     settings are the kernel settings in force that matter; defects are sentences about what is
     known to be missing or damaged; notes are the analysis's remarks on the whole. topology is
     null where the run took place on one host; counters are those of the kernel's that changed;
-    witness is null where its tracepoints were not watched, and unwatched then says why."""
+    witness is null where its tracepoints were not watched, and unwatched then says why. language
+    is that of the document's sentences and phrases (en)."""
 
     scenario: str | None
     command: str | None
@@ -127,6 +128,7 @@ class RunEntry:
     counters: list[CounterEntry]
     witness: WitnessEntry | None
     unwatched: str
+    language: str
 
 
 @dataclass(slots=True)

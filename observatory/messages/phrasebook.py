@@ -31,6 +31,11 @@ _PLACES = {
 _SAID = frozenset({"", "i"})
 # A word of English, and not a call, an errno, an address, a path or the name of a process.
 _WORD = re.compile(r"(?:^|(?<=[\s(\"]))[A-Z]?[a-z]+(?:'s)?(?=[,.;:)\"]*(?:\s|$))")
+# Between Chinese and what stays Latin in it there is a space, whatever a place was filled with.
+_SEAM = re.compile(
+    r"(?<=[\u4e00-\u9fff])(?=[\w#])(?![\u4e00-\u9fff])"
+    r"|(?<![\u4e00-\u9fff])(?<=[\w)])(?=[\u4e00-\u9fff])"
+)
 
 
 class Phrasebook:
@@ -56,7 +61,8 @@ class Phrasebook:
         if key not in self._words:
             return english
         wanted = {name for _, name, _, _ in Formatter().parse(template) if name}
-        return template.format_map({name: self._fact(facts.get(name, "")) for name in wanted})
+        said = {name: self._fact(facts.get(name, "")) for name in wanted}
+        return _SEAM.sub(" ", template.format_map(said))
 
     def _fact(self, fact: object) -> str:
         return self.say(fact) if isinstance(fact, str) else str(fact)
@@ -66,7 +72,7 @@ class Phrasebook:
             parts = phrase.parts(text)
             if parts is not None:
                 said = {name: self.say(parts[name]) for name in phrase.said}
-                return phrase.text.format_map(parts | said)
+                return _SEAM.sub(" ", phrase.text.format_map(parts | said))
         if _WORD.search(text):
             self._words.say(PREFIX + re.sub(r"\d+", "0", text), text)
         return text
