@@ -2,13 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from observatory.model import KernelEvent, PlacedEvent
+from observatory.pipeline import analyze, load
 from observatory.reports.html import assets, render
 from tests.reports import samples
 
 ELEMENT = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
+CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
 MODULES = sorted((assets.FOLDER / "js").glob("*.js"))
 
 
@@ -101,3 +106,30 @@ def test_a_language_without_an_edition_is_refused() -> None:
 
     with pytest.raises(UsageError, match="no edition"):
         "".join(render(samples.refused(), lang="xx"))
+
+
+def test_a_kernel_event_is_in_the_lane_of_who_had_its_end_of_the_connection_then() -> None:
+    analysis = samples.forked(1)
+    lanes = {lane["pid"]: number for number, lane in enumerate(drawn(analysis)["lanes"])}
+    events = [
+        KernelEvent(number, samples.START + at * 1000, "sock:x", 100, None, None, {})
+        for number, at in ((1, 108), (2, 143))
+    ]
+    placed = [PlacedEvent(event.id, connection=1, end="server") for event in events]
+    trace = replace(analysis.trace, kernel=tuple(events))
+    rows = drawn(replace(analysis, trace=trace, kernel=tuple(placed)))["rows"]
+    assert [row[3] for row in rows if row[0] == "kernel"] == [lanes[200], lanes[201]]
+
+
+def drawn(analysis):
+    return embedded(page(analysis))["drawing"]
+
+
+def test_in_a_lab_routers_have_lanes_and_segments_their_way() -> None:
+    analysis = analyze(load(CATALOGUE / "connect-over-router.pcapng"))
+    drawing = drawn(analysis)
+    assert [lane["router"] for lane in drawing["lanes"]] == [False, True, False]
+    syn = next(row for row in drawing["rows"] if row[0] == "segment")
+    assert syn[3:7] == [0, 2, False, False]
+    assert [lane for lane, _ in syn[8]] == [1]
+    assert 0 < syn[8][0][1] <= syn[7]

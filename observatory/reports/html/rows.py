@@ -5,8 +5,10 @@ All of it is what the other reports draw too, so that no conclusion is drawn twi
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from operator import itemgetter
 from typing import Any
 
 from observatory.codec.printable import printable
@@ -19,6 +21,7 @@ from observatory.reports.why import reasons
 
 JsonRow = list[Any]
 End = tuple[int | None, str]  # a connection, and client or server
+Moments = list[tuple[int, int]]  # times and lanes
 
 DROPPED = "skb:kfree_skb"
 
@@ -114,7 +117,7 @@ def _kernel(analysis: Analysis, drawn: Ladder, start_ns: int) -> Iterator[JsonRo
 
 
 def _lane(
-    event: KernelEvent, placed: PlacedEvent, drawn: Ladder, ends: Mapping[End, int]
+    event: KernelEvent, placed: PlacedEvent, drawn: Ladder, ends: Mapping[End, Moments]
 ) -> int | None:
     """The lane of the host that an event names, of where the packet was that it dropped, of the
     end of a connection that it speaks of, or of who ran at the time; None where none is shown."""
@@ -125,19 +128,24 @@ def _lane(
         return found
     if event.event == DROPPED and placed.segment in lanes.ends:
         return lanes.ends[placed.segment][1]
-    if (placed.connection, placed.end) in ends:
-        return ends[placed.connection, placed.end]
+    moments = ends.get((placed.connection, placed.end))
+    if moments is not None:
+        return moments[max(bisect(moments, event.time_ns, key=itemgetter(0)) - 1, 0)][1]
     return lanes.position.get(event.pid)
 
 
-def _ends(analysis: Analysis, drawn: Ladder) -> dict[End, int]:
-    """The lane of each end of each connection: where most lately one of its segments ended."""
+def _ends(analysis: Analysis, drawn: Ladder) -> dict[End, Moments]:
+    """Where each end of each connection was at the time of each of its segments: a child may have
+    it from its parent."""
     clients = {connection.id: connection.client for connection in analysis.connections}
-    lanes: dict[End, int] = {}
+    lanes: dict[End, Moments] = {}
     for attributed in analysis.segments:
-        if attributed.connection in clients and attributed.segment.icmp is None:
-            source, target = drawn.lanes.ends[attributed.segment.id]
-            out = attributed.segment.src == clients[attributed.connection]
-            lanes[attributed.connection, "client"] = source if out else target
-            lanes[attributed.connection, "server"] = target if out else source
+        number, segment = attributed.connection, attributed.segment
+        if number not in clients or segment.icmp is not None:
+            continue
+        source, target = drawn.lanes.ends[segment.id]
+        if segment.src != clients[number]:
+            source, target = target, source
+        lanes.setdefault((number, "client"), []).append((segment.time_ns, source))
+        lanes.setdefault((number, "server"), []).append((segment.time_ns, target))
     return lanes

@@ -6,7 +6,7 @@ const GAP = 40; // what a pause takes
 const TOP = 12;
 export const EDGE = 22;
 const NARROWEST = 104;
-const WIDEST = 820;
+const WIDEST = 1000;
 const TYPICAL_STEP = 20; // px between two typical moments where time is to scale
 const LONGEST_STEP = 240; // and what is longer is shown as a gap
 

@@ -186,9 +186,9 @@ export class Why {
   // --- All that needs an explanation ---
 
   showReasons() {
-    const { reasons } = this.model.drawing;
-    const items = reasons.slice(0, MOST_REASONS).map((ids) => this.reason(ids));
-    const more = reasons.length - items.length;
+    const reasons = this.kinds();
+    const items = reasons.slice(0, MOST_REASONS).map((one) => this.reason(one));
+    const more = reasons.slice(MOST_REASONS).flatMap(({ ids, likewise }) => [...ids, ...likewise]).length;
     const doubtful = this.model.document.segments.filter((one) => one.cause.kind === "unknown");
     clear(
       this.reasons,
@@ -201,10 +201,28 @@ export class Why {
     );
   }
 
-  reason(ids) {
+  // Explanations that differ in ids and numbers alone: the first in full, the others' calls.
+  kinds() {
+    const kinds = new Map();
+    const found = [];
+    for (const ids of this.model.drawing.reasons) {
+      const { rule, confidence: level } = this.model.get(`call-${ids[0]}`).explanation;
+      const kind = kinds.get(`${rule} ${level}`);
+      if (kind && level !== "unexplained") kind.likewise.push(...ids);
+      else {
+        const one = { ids, likewise: [] };
+        kinds.set(`${rule} ${level}`, one);
+        found.push(one);
+      }
+    }
+    return found;
+  }
+
+  reason({ ids, likewise }) {
     const call = this.model.get(`call-${ids[0]}`);
     const { explanation } = call;
     const others = ids.slice(1);
+    const calls = (key, numbers) => (numbers.length ? el("p", { class: "quiet" }, say(key), " ", this.chips(numbers.map((id) => `call-${id}`), true)) : null);
     return el(
       "li",
       { class: `card ${explanation.confidence}${call.errno ? " failed" : ""}` },
@@ -212,7 +230,8 @@ export class Why {
       el("p", { class: "where" }, say("by", { process: this.model.processName(call.pid) }), explanation.confidence === "certain" ? null : [" · ", confidence(explanation.confidence)]),
       el("p", {}, this.linked(explanation.text)),
       explanation.reference ? el("p", { class: "evidence" }, referenced(explanation.reference)) : null,
-      others.length ? el("p", { class: "quiet" }, say("also"), " ", this.chips(others.map((id) => `call-${id}`), true)) : null,
+      calls("also", others),
+      calls("likewise", likewise),
     );
   }
 }
