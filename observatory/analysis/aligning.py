@@ -13,7 +13,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TypeVar
 
-from observatory.model import Analysis, AttributedSegment, Endpoint, ExplainedCall, parse_address
+from observatory.model import (
+    Analysis,
+    AttributedSegment,
+    Endpoint,
+    ExplainedCall,
+    UnixAddress,
+    parse_address,
+)
 from observatory.model.calls import Argument
 from observatory.model.comparison import Change, Comparison, Difference, Pair
 
@@ -159,6 +166,8 @@ def _value(run: _Run, name: str, value: Argument) -> str:
     address = parse_address(value)
     if isinstance(address, Endpoint):
         return _place(address)
+    if isinstance(address, UnixAddress) and address.path.startswith("/"):
+        return f"unix:{address.path.rpartition('/')[2]}"  # a folder of the run's own
     return str(value)
 
 

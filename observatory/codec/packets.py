@@ -8,7 +8,7 @@ from observatory.codec.pcap import write_pcap
 from observatory.codec.pcapng import enhanced_packet, interface_description, section_header
 from observatory.codec.runfile import tail
 from observatory.errors import UsageError
-from observatory.model.segments import Direction
+from observatory.model.segments import Direction, Frame
 from observatory.model.trace import Trace
 
 
@@ -32,6 +32,8 @@ def left_out(trace: Trace, kind: str = "pcap") -> tuple[str, ...]:
         "the run's header": trace.run.scenario is not None or trace.run.command is not None,
         "the annotations": True,
         "the interfaces and what they dropped": kind == "pcap",
+        "packets where they were seen again on their path": kind == "pcap"
+        and any(segment.sightings[1:] for segment in trace.segments),
         "the direction of each packet": kind == "pcap" and directions,
     }
     return (
@@ -47,7 +49,14 @@ def _pcap(trace: Trace) -> Iterator[bytes]:
             f"a pcap file holds one link type and these packets have {len(linktypes)} "
             f"({', '.join(map(str, linktypes))}): use --format pcapng"
         )
-    return write_pcap(trace.frames, linktypes[0] if linktypes else 1)
+    return write_pcap(seen_first(trace), linktypes[0] if linktypes else 1)
+
+
+def seen_first(trace: Trace) -> list[Frame]:
+    """The frames without those that show again, further on its path, a packet that another shows:
+    a pcap has one interface, and who reads it would take them for retransmissions."""
+    again = {id(one.frame) for segment in trace.segments for one in segment.sightings[1:]}
+    return [frame for frame in trace.frames if id(frame) not in again]
 
 
 def _pcapng(trace: Trace) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from observatory.reports.style import Look
 MOST_PARAGRAPHS = 60
 MOST_UNCERTAIN = 40
 UNEXPLAINED_WORDS = "NOT EXPLAINED"
+# Ids (#4, c7), numbers and addresses, with the words that count and list them.
+NUMBERS = re.compile(r"\[?[#\w.:]*\d[\w.,:\]]*|\b(once|twice|and|times?|bytes?)\b|[,…\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,12 @@ class Reason:
     headings: tuple[str, ...]
 
     @property
-    def kind(self) -> tuple[str, str]:
+    def kind(self) -> tuple[str, str, str, str]:
         """Reasons of one kind differ in ids and numbers alone: one of them is told in full."""
         explanation = self.calls[0].explanation
-        return explanation.rule, explanation.confidence.value
+        words = NUMBERS.sub("", explanation.text)
+        errno = self.calls[0].call.errno or ""
+        return explanation.rule, errno, explanation.confidence.value, words
 
     @property
     def unexplained(self) -> bool:
@@ -106,7 +111,7 @@ def why(analysis: Analysis, look: Look, full: bool = False) -> list[str]:
     if not found:
         return [*lines, *look.paragraph("Every call is plain success.", "  ")]
     shown = found if full else found[:MOST_PARAGRAPHS]
-    told: dict[tuple[str, str], int] = {}
+    told: dict[tuple[str, str, str, str], int] = {}
     for reason in shown:
         first = told.setdefault(reason.kind, reason.calls[0].call.id)
         repeats = first != reason.calls[0].call.id and not full and not reason.unexplained

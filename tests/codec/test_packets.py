@@ -1,6 +1,7 @@
 """Packets alone: both formats read back, and what is lost is said."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,10 @@ from observatory.codec.packets import left_out, write_packets
 from observatory.codec.runfile import read_capture
 from observatory.errors import UsageError
 from observatory.model import Direction, Interface, Trace
+from observatory.sources.files import load
 from tests.packets import refused_connect
+
+CATALOGUE = Path(__file__).parents[2] / "captures" / "catalogue"
 
 
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
@@ -37,3 +41,10 @@ def test_what_is_left_out_is_named():
     assert "the direction of each packet" in phrases
     assert left_out(Trace(), "pcapng") == ("the annotations",)
     assert refused_connect().frames[0].direction is Direction.INBOUND
+
+
+def test_a_pcap_shows_each_packet_of_a_path_once():
+    trace = load(CATALOGUE / "send-retransmitted.pcapng")
+    again = read_capture(b"".join(write_packets(trace)))
+    assert len(again.segments) == len(trace.segments)
+    assert len(read_capture(b"".join(write_packets(trace, "pcapng"))).frames) == len(trace.frames)
