@@ -182,6 +182,7 @@ RESET_ROWS = (
         "NO_SOCKET",
         "TCP_FLAGS",
         "TCP_TIMEWAIT_SOCKET",
+        "TCP_ABORT_ON_DATA",
         reference="RFC 9293 3.10.7.1; Linux tcp_v4_rcv; to a listener tcp_rcv_state_process",
     ),
     _reset(
@@ -210,6 +211,10 @@ RESET_ROWS = (
 # words for it.
 REFINED: Mapping[tuple[str, str], tuple[str, str]] = {
     ("rst-while-closing", "TCP_ABORT_ON_CLOSE"): ("rst-unread-data", "bytes were unread"),
+    ("rst-no-connection", "TCP_ABORT_ON_DATA"): (
+        "rst-closed-socket",
+        "nobody can read it any more",
+    ),
 }
 
 

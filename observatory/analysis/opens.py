@@ -167,6 +167,8 @@ def _attempts(life: SocketLife) -> Iterator[Attempt]:
             under_way = under_way and not dissolves(call)
             continue
         until = opening[index + 1].entered_ns if index + 1 < len(opening) else FOREVER
+        if call.errno in _NO_PLACE:
+            continue
         local = _local_of(life, call, until)
         previous = opening[index - 1] if index else call
         under_way = under_way and not _told_failure(life, previous, call)
@@ -177,6 +179,8 @@ def _attempts(life: SocketLife) -> Iterator[Attempt]:
         under_way = call.errno in (None, "EINPROGRESS", "EINTR", "EALREADY", "EISCONN")
 
 
+# No address and port were to be had, so that nothing was sent.
+_NO_PLACE = frozenset({"EADDRNOTAVAIL", "EADDRINUSE"})
 _FAST_OPENS = ("sendto", "sendmsg")
 
 

@@ -62,6 +62,16 @@ def _shut_locally(view: View) -> Because | None:
     return YES if life is not None and not life.is_tcp else None
 
 
+def _cut_off(view: View) -> Because | None:
+    """No FIN left, and a RST ended the connection."""
+    half, other = view.half, view.other
+    if half is None or other is None or half.fins or _shut_how(view, "SHUT_RD"):
+        return None
+    resets = sorted([*half.resets, *other.resets], key=lambda one: one.id)
+    later = [one.id for one in resets if one.time_ns >= view.call.entered_ns]
+    return Because({"reset": f"#{later[0]}"}, segments=(later[0],)) if later else None
+
+
 def _stopped_before(view: View) -> Because | None:
     """The last descriptor of a listener that shutdown() had ended."""
     life = view.life
@@ -111,6 +121,11 @@ SHUTDOWN_RULES: tuple[Rule, ...] = (
         "shutdown-fin-waits", _SHUTDOWN, outcomes(),
         "The FIN waits behind {unsent} of data that never left.", "RFC 9293 3.6",
         queued_behind, by_absence=True),
+    Rule(
+        "shutdown-cut-off", _SHUTDOWN, outcomes(),
+        "Its FIN waited behind bytes that were not acknowledged; RST {reset} ended the connection "
+        "before it could leave.", "RFC 9293 3.6; Linux tcp_send_fin", _cut_off, certain=False,
+        by_absence=True),
     Rule(
         "shutdown-stops-listening", _SHUTDOWN, outcomes(),
         "shutdown() ended the listening. No connection waited, and nothing was sent.",

@@ -353,7 +353,10 @@ def _settle(side: _Side, peer: _Side) -> None:
 def _reset(side: _Side, peer: _Side, segment: Segment) -> None:
     """A RST ends the connection for its sender and, where it is acceptable, for its receiver."""
     answers = "A" not in segment.flags  # RFC 9293 3.10.7.1: a reply to an ACK carries none
-    if side.state == SYN_SENT:
+    greeted = not answers and peer.isn is not None and _follows(segment.ack, peer.isn)
+    if side.state == SYN_SENT and greeted:
+        side.on(RECEIVED_SYN_ACK, SENT_RST)  # the ACK of it was put off, and never sent
+    elif side.state == SYN_SENT:
         # A reset for the right SYN-ACK shows that the connect was given up before; any other
         # is the refusal of an old peer's ACK, and the attempt goes on (3.5.1).
         if peer.state == SYN_RECEIVED and segment.seq == peer.ack:

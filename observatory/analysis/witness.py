@@ -38,7 +38,7 @@ from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process,
 # socket only when it was CLOSED already (they had waited while a call held it).
 NOT_TAKEN = frozenset(
     {"NETFILTER_DROP", "OTHERHOST", "IP_CSUM", "TCP_CSUM", "IP_INHDR", "IP_RPFILTER"}
-    | {"PROTO_MEM", "SOCKET_BACKLOG", "CPU_BACKLOG", "QDISC_DROP", "QDISC_OVERLIMIT"}
+    | {"SOCKET_BACKLOG", "CPU_BACKLOG", "QDISC_DROP", "QDISC_OVERLIMIT"}
     | {"FULL_RING", "NOMEM", "IP_INNOROUTES", "IP_OUTNOROUTES", "XFRM_POLICY", "TCP_CLOSE"}
 )
 

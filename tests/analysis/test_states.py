@@ -66,7 +66,7 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     "simultaneous open reset by one side": (
         "> S 1000\n< S 5000\n> S. 1000 ack 1\n< R. 1 ack 1\n",
         "CLOSED SYN-SENT SYN-RECEIVED CLOSED",
-        "CLOSED SYN-SENT CLOSED",
+        "CLOSED SYN-SENT ESTABLISHED CLOSED",
     ),
     "half-open discovery: the attempt survives its own RST": (
         "> S 1000\n< . 5000 ack -300\n> R -300\n> S 1000\n",
@@ -173,6 +173,11 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
         OPEN + "> F. ack 1\n> R. ack 1\n",
         OPENED + " FIN-WAIT-1 CLOSED",
         ACCEPTED + " CLOSE-WAIT CLOSED",
+    ),
+    "an abort tells that the SYN-ACK had come": (
+        "> S 1000\n< S. 5000 ack 1\n> R. 1 ack 1\n",
+        "CLOSED SYN-SENT ESTABLISHED CLOSED",
+        "CLOSED LISTEN SYN-RECEIVED LISTEN",
     ),
     "an abort tells that a FIN had come": (
         OPEN + "> F. ack 1\n< R. 1 ack 2\n",
