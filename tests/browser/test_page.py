@@ -443,3 +443,12 @@ def test_another_language(chromium, tmp_path):
     assert page.complaints == []
     assert page.js("return document.documentElement.lang") == "zh"
     assert page.text("#calls-title").startswith("调用")
+
+
+def test_what_the_kernel_told_is_beside_the_call(show):
+    page = show(run("connect-refused")).open("#call-2")
+    connect = page.document["calls"][1]
+    names = {*connect["asked"].get("before", {}), *connect["asked"].get("after", {})}
+    assert set(page.all("#why .asked th[scope=row]")) == names
+    assert not any(text.isdecimal() and len(text) > 7 for text in page.all("#why .asked td"))
+    assert connect["kernel"]["said"] in page.text("#why .testimony")

@@ -4,7 +4,7 @@
 
 import { duration, flagNames, grouped, moment, say, visible } from "./text.js";
 
-const NANOSECONDS = /"([a-z_]+_ns)":\s*(\d{16,})/g;
+const NANOSECONDS = /"([a-z_]+_ns|segment_time)":\s*(\d{16,})/g;
 
 // JSON, in which times are too large for a browser's numbers: they become ns since `start`.
 export function parseDocument(text, start) {
@@ -211,6 +211,12 @@ export function segmentTie(segment) {
   const parts = [again ? `again #${cause.segment}${doubt}` : from()];
   if (segment.completes.length) parts.push(`⇒ ${segment.completes.map((id) => `c${id}`).join(" ")}`);
   return parts.join(" ");
+}
+
+// A value that the kernel told, by its name: times as moments of the run.
+export function told(name, value) {
+  if (typeof value === "number" && /_ns$|^segment_time$/.test(name)) return moment(value);
+  return visible(typeof value === "object" ? JSON.stringify(value) : value);
 }
 
 export const eventName = (event) => event.event.slice(event.event.indexOf(":") + 1);

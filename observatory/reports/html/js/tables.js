@@ -1,6 +1,6 @@
 // Tables of which only the rows in view are in the document.
 
-import { eventWords, segmentHead, segmentTie } from "./model.js";
+import { eventWords, segmentHead, segmentTie, told } from "./model.js";
 import { follow } from "./selection.js";
 import { clear, el, grouped, keepOnly, moment, say, visible } from "./text.js";
 
@@ -181,5 +181,5 @@ export const KERNEL = {
 };
 
 export const detailText = (detail) =>
-  visible(Object.entries(detail).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(" "));
+  Object.entries(detail).map(([name, value]) => `${visible(name)}=${told(name, value)}`).join(" ");
 

@@ -1,6 +1,6 @@
 // Why: the explanation of what is in the light, with its evidence; or of all that needs one.
 
-import { bytes, eventWords, segmentHead, segmentNumbers } from "./model.js";
+import { bytes, eventWords, segmentHead, segmentNumbers, told } from "./model.js";
 import { follow } from "./selection.js";
 import { confidence } from "./tables.js";
 import { clear, duration, el, grouped, moment, say, visible } from "./text.js";
@@ -136,7 +136,7 @@ export class Why {
       el("h3", {}, el("span", { class: "number" }, `k${event.id} `), visible(eventWords(event))),
       el("p", { class: "where" }, visible(event.event), event.pid ? [" · ", say("in", { process: this.model.processName(event.pid) })] : null),
       event.src || event.dst ? el("p", { class: "where" }, visible(event.src ?? "?"), " → ", visible(event.dst ?? "?")) : null,
-      facts([["time", moment(event.time_ns)], ...Object.entries(event.detail).map(([name, value]) => [null, String(value), name])]),
+      facts([["time", moment(event.time_ns)], ...Object.entries(event.detail).map(([name, value]) => [null, told(name, value), name])]),
       this.ties(`kernel-${event.id}`),
     ];
   }
@@ -253,13 +253,13 @@ function asked(values) {
   const { before = {}, after = {} } = values ?? {};
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   if (!names.length) return null;
-  const shown = (value) => (value === undefined ? "" : visible(typeof value === "object" ? JSON.stringify(value) : value));
+  const shown = (name, values) => (name in values ? told(name, values[name]) : "");
   return el(
     "table",
     { class: "asked" },
     el("caption", {}, say("asked")),
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), el("th", { scope: "col" }, say("before")), el("th", { scope: "col" }, say("after")))),
-    el("tbody", {}, names.map((name) => el("tr", { class: shown(before[name]) === shown(after[name]) ? "same" : "other" }, el("th", { scope: "row" }, visible(name)), el("td", {}, shown(before[name])), el("td", {}, shown(after[name]))))),
+    el("tbody", {}, names.map((name) => el("tr", { class: shown(name, before) === shown(name, after) ? "same" : "other" }, el("th", { scope: "row" }, visible(name)), el("td", {}, shown(name, before)), el("td", {}, shown(name, after))))),
   );
 }
 
