@@ -19,6 +19,9 @@ from observatory.analysis.scene import (
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting
 from observatory.model import Cause, CauseKind, Confidence
 
+_BURST_NS = 100_000
+"""What comes so soon after the other may have been under way before the other was looked at."""
+
 
 def acknowledge(scene: Scene, sighting: Sighting) -> Cause:
     """A segment with nothing in it but an ACK: an answer, or a window that a recv reopened."""
@@ -76,7 +79,7 @@ def _asking(side: Side, sighting: Sighting) -> Sighting | None:
     asking = [a for a in owed if a.seq > side.ack or (not a.fresh and a.seq != side.ack)]
     # One for which there was no room is not answered by what made room: a window update.
     shut = sighting.segment.window <= side.window
-    asking = asking or [a for a in owed if a.seq == side.ack and shut]
+    asking += [a for a in owed if a.seq == side.ack and shut]
     # What came long before was not answered: such answers are limited (Linux
     # tcp_invalid_ratelimit), and it may not have come at all.
     prompt = (a for a in asking if sighting.time_ns - a.arrived_ns < AT_ONCE_NS)
@@ -104,19 +107,44 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
         what += ", delayed to the next tick: nothing had come before it"
         return Cause(CauseKind.TIMER, what, scene.by_order(), segment=covered.id)
     late = _late_answer(scene, sighting, covered)
+    asking = _asking_for_more(scene, sighting, covered)
+    if asking is not None and (late is not None or asking.seq > (sighting.ack or 0)):
+        side.owed.remove(asking)
+        burst = asking.arrived_ns - covered.arrived_ns < _BURST_NS
+        sure = Confidence.LIKELY if burst else scene.by_order()
+        return reply_to(asking, f"{what} before it; {_why_repeated(asking, sighting)}", sure)
     if late is None:
         return reply_to(covered, what, scene.by_order())
+    life = scene.life(sighting.half)
+    for call in life.set("TCP_QUICKACK") if life is not None else ():
+        if call.entered_ns <= sighting.time_ns <= (call.returned_ns or sighting.time_ns):
+            cause = reply_to(covered, f"{what}, put off until TCP_QUICKACK", Confidence.LIKELY)
+            return replace(cause, call=call.id)
     stream = scene.streams[sighting.other]
     reader = stream.read_at(sighting.time_ns)
     took = stream.reads.get(reader.id) if reader is not None else None
     if reader is not None and (took is None or took[0] < covered.end):
         cause = reply_to(covered, f"{what}, delayed until recv took the data", Confidence.LIKELY)
         return replace(cause, call=reader.id)
-    if late < DELAYED_ACK_NS:
+    if late < DELAYED_ACK_NS and "F" not in covered.segment.flags:
         return reply_to(covered, what, Confidence.LIKELY)
     shorter = sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS
     sure = scene.by_order() if near(scene.conversation) and not shorter else Confidence.LIKELY
     return Cause(CauseKind.TIMER, f"{what}, delayed", sure, segment=covered.id)
+
+
+def _asking_for_more(scene: Scene, sighting: Sighting, covered: Sighting) -> Sighting | None:
+    """An arrival after the one that is acknowledged, which draws an ACK at once, and with it the
+    acknowledgement that was still put off: of bytes after missing ones, or that had come before."""
+    side = scene.side(sighting.half)
+    newest = side.owed[-1] if side.owed else None
+    if newest is None or newest is covered or not near(scene.conversation):
+        return None
+    if newest.arrived_ns < covered.arrived_ns:
+        return None
+    at_once = sighting.time_ns - newest.arrived_ns < AT_ONCE_NS
+    out_of_order = newest.seq > (sighting.ack or 0) or newest.probe or not newest.fresh
+    return newest if at_once and out_of_order else None
 
 
 def _late_answer(scene: Scene, sighting: Sighting, covered: Sighting) -> int | None:
