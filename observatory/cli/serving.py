@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def serve(parsed: argparse.Namespace) -> int:
     folder = Path(parsed.folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name one that has run files in it")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UsageError(f"{folder} may not be read: name another, or run with sudo")
     try:
         import starlette  # noqa: F401
         import uvicorn
@@ -55,6 +58,7 @@ def serve(parsed: argparse.Namespace) -> int:
     with socket.socket() as listener:
         try:
             listener.bind(("127.0.0.1", parsed.port))
+            listener.listen()  # before the address is printed, so that nobody comes too early
         except (OSError, OverflowError) as refused:
             raise UsageError(f"port {parsed.port} cannot be served at: {refused}") from None
         port = listener.getsockname()[1]
