@@ -61,13 +61,15 @@ export class Ladder {
     this.room = room;
     this.cell ??= measureCell(this.drawing);
     const { drawing } = this.model;
-    this.gutter = Math.max(...this.rows.slice(-1).map((row) => moment(row[1]).length), 7) * this.cell;
+    this.gutter =
+      Math.max(...this.rows.slice(-1).map((row) => moment(row[1]).length), 7) * this.cell;
     this.lanes = placeLanes(this.used, room - 2, this.gutter);
     this.places = placeRows(this.rows, { ...this.options, pause: drawing.pause_ns });
     this.bars = placeBars(this.places, this.model, this.options.scale);
     this.repeats = placeRepeats(this.places, this.model);
     this.depths = new Map(); // how far threads' bars reach to the right of each lane
-    for (const bar of this.bars) this.depths.set(bar.lane, Math.max(bar.depth, this.depths.get(bar.lane) ?? 0));
+    for (const bar of this.bars)
+      this.depths.set(bar.lane, Math.max(bar.depth, this.depths.get(bar.lane) ?? 0));
     this.indexes = new Map();
     this.rows.forEach(([kind, , id], index) => {
       const key = keyOf(kind, id);
@@ -106,9 +108,23 @@ export class Ladder {
         const room = Math.max(110, Math.min(this.lanes.between || 300, 300) - 10);
         const head = el(
           "span",
-          { class: `lane-head${lane.pid === null && !lane.router ? " endpoint" : ""}`, title: visible(lane.label) },
+          {
+            class: `lane-head${lane.pid === null && !lane.router ? " endpoint" : ""}`,
+            title: visible(lane.label),
+          },
           el("b", {}, visible(name)),
-          el("small", {}, pid ? `pid ${pid}` : lane.router ? (name === say("router") ? "" : say("router")) : say("no-process"), lane.host && !lane.router ? ` · ${say("on-host", { host: lane.host })}` : ""),
+          el(
+            "small",
+            {},
+            pid
+              ? `pid ${pid}`
+              : lane.router
+                ? name === say("router")
+                  ? ""
+                  : say("router")
+                : say("no-process"),
+            lane.host && !lane.router ? ` · ${say("on-host", { host: lane.host })}` : "",
+          ),
         );
         const x = this.lanes.xs[number];
         head.style.maxWidth = `${room}px`;
@@ -142,14 +158,27 @@ export class Ladder {
     const end = Math.min(bottom, places.height);
     const start = Math.max(0, Math.min(top, places.height));
     const inView = (one) => one.top <= end && one.bottom >= start;
-    const tied = (one) => inView(one) && (one.bottom - one.top <= shapes.FAR || one.top >= start - ROW || one.bottom <= end + ROW);
+    const tied = (one) =>
+      inView(one) &&
+      (one.bottom - one.top <= shapes.FAR || one.top >= start - ROW || one.bottom <= end + ROW);
     const first = places.firstAt(start - ROW);
     const last = places.firstAt(end + ROW);
     this.drawRows(first, last);
     clear(this.layers.lanes, this.drawLanes(start, end));
-    clear(this.layers.repeats, this.repeats.filter(tied).map((one) => this.drawRepeat(one)));
-    clear(this.layers.bars, this.bars.filter(inView).map((bar) => this.drawBar(bar, start - ROW, end + ROW)));
-    clear(this.layers.gaps, places.gaps.filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW).map((gap) => this.drawGap(gap)));
+    clear(
+      this.layers.repeats,
+      this.repeats.filter(tied).map((one) => this.drawRepeat(one)),
+    );
+    clear(
+      this.layers.bars,
+      this.bars.filter(inView).map((bar) => this.drawBar(bar, start - ROW, end + ROW)),
+    );
+    clear(
+      this.layers.gaps,
+      places.gaps
+        .filter((gap) => gap.y >= start - ROW && gap.y <= end + ROW)
+        .map((gap) => this.drawGap(gap)),
+    );
     this.light();
   }
 
@@ -167,11 +196,20 @@ export class Ladder {
       if (showsTime) timed = y;
       if (this.drawn.has(index)) continue;
       this.current = index;
-      this.drawn.set(index, [this.drawHit(this.rows[index], y), this.drawRow(this.rows[index], y, showsTime)]);
+      this.drawn.set(index, [
+        this.drawHit(this.rows[index], y),
+        this.drawRow(this.rows[index], y, showsTime),
+      ]);
     }
     const shown = [...this.drawn].sort(([a], [b]) => a - b).map(([, shapes]) => shapes);
-    keepOnly(this.layers.hits, shown.map(([hit]) => hit));
-    keepOnly(this.layers.rows, shown.map(([, row]) => row));
+    keepOnly(
+      this.layers.hits,
+      shown.map(([hit]) => hit),
+    );
+    keepOnly(
+      this.layers.rows,
+      shown.map(([, row]) => row),
+    );
   }
 
   drawLanes(start, end) {
@@ -180,7 +218,13 @@ export class Ladder {
       const born = lane.born === null ? 0 : this.places.yOf(lane.born);
       const ended = lane.ended === null ? end : this.places.yOf(lane.ended) + 10;
       if (born > end) return [];
-      return shapes.lane(this.lanes.xs[number], lane.router, Math.max(born, start), Math.max(Math.min(ended, end), start), end);
+      return shapes.lane(
+        this.lanes.xs[number],
+        lane.router,
+        Math.max(born, start),
+        Math.max(Math.min(ended, end), start),
+        end,
+      );
     });
   }
 
@@ -204,7 +248,13 @@ export class Ladder {
   }
 
   drawHit([kind, , id], y) {
-    const hit = svg("rect", { class: "hit", x: 0, y: y - (kind === "kernel" ? 10 : ROW / 2), width: this.lanes.width, height: kind === "kernel" ? 20 : ROW });
+    const hit = svg("rect", {
+      class: "hit",
+      x: 0,
+      y: y - (kind === "kernel" ? 10 : ROW / 2),
+      width: this.lanes.width,
+      height: kind === "kernel" ? 20 : ROW,
+    });
     const key = keyOf(kind, id);
     if (key) hit.dataset.key = key;
     return hit;
@@ -216,9 +266,23 @@ export class Ladder {
     const described = kind !== "returned" && key !== null;
     const parts = [
       showsTime ? shapes.text(this.gutter, y + 4, "time", "end", moment(time)) : null,
-      ...{ segment: () => this.drawSegment(row, y), kernel: () => this.drawEvent(row, y), end: () => this.drawEnd(row, y) }[kind]?.() ?? this.drawCall(row, y),
+      ...({
+        segment: () => this.drawSegment(row, y),
+        kernel: () => this.drawEvent(row, y),
+        end: () => this.drawEnd(row, y),
+      }[kind]?.() ?? this.drawCall(row, y)),
     ];
-    const group = svg("g", { class: this.styles(row), role: described ? "button" : null, tabindex: described ? -1 : null, "aria-label": described ? this.model.describe(key) : null, "aria-hidden": described ? null : "true" }, parts);
+    const group = svg(
+      "g",
+      {
+        class: this.styles(row),
+        role: described ? "button" : null,
+        tabindex: described ? -1 : null,
+        "aria-label": described ? this.model.describe(key) : null,
+        "aria-hidden": described ? null : "true",
+      },
+      parts,
+    );
     if (key) group.dataset.key = key;
     return group;
   }
@@ -251,7 +315,16 @@ export class Ladder {
     const free = (words) => this.between(x1, x2, y - 3, cells(words) * this.cell);
     const slow = took >= SLOW;
     const fall = this.options.scale && took ? this.places.yOf(time + took) - y : slow ? 7 : 0;
-    const how = { lost: this.model.lost.has(id), room, free, fall, from, to, hops: hops.map(([lane]) => this.lanes.xs[lane]), took: slow ? `~${duration(took, 2)}` : "" };
+    const how = {
+      lost: this.model.lost.has(id),
+      room,
+      free,
+      fall,
+      from,
+      to,
+      hops: hops.map(([lane]) => this.lanes.xs[lane]),
+      took: slow ? `~${duration(took, 2)}` : "",
+    };
     return shapes.arrow(x1, x2, y, how, segment);
   }
 
@@ -259,7 +332,9 @@ export class Ladder {
   // fits, over them where not; null where other words stand there.
   between(x1, x2, y, size) {
     if (x1 === x2) return this.take(y, x1 + 36, x1 + 36 + size) ? x1 + 36 : null;
-    const passed = this.lanes.xs.filter((x) => x !== undefined && x > Math.min(x1, x2) && x < Math.max(x1, x2));
+    const passed = this.lanes.xs.filter(
+      (x) => x !== undefined && x > Math.min(x1, x2) && x < Math.max(x1, x2),
+    );
     const stops = [x1, ...(x1 < x2 ? passed : passed.reverse()), x2];
     const roomy = stops.slice(1).findIndex((x, index) => Math.abs(x - stops[index]) > size + 24);
     const middle = roomy === -1 ? (x1 + x2) / 2 : (stops[roomy] + stops[roomy + 1]) / 2;
@@ -269,7 +344,13 @@ export class Ladder {
   // Whether no words stand where these would; then they do.
   take(y, left, right) {
     for (const [index, one] of this.words) {
-      if (index !== this.current && Math.abs(one.y - y) < 12 && one.left < right && one.right > left) return false;
+      if (
+        index !== this.current &&
+        Math.abs(one.y - y) < 12 &&
+        one.left < right &&
+        one.right > left
+      )
+        return false;
     }
     this.words.set(this.current, { y, left, right });
     return true;
@@ -278,7 +359,13 @@ export class Ladder {
   // A call's words stand on the side of its bar where they fit.
   drawCall([kind, , id, lane, words], y) {
     const call = this.model.get(`call-${id}`);
-    return this.beside(lane, y, `c${id}`, words, kind === "returned" || kind === "whole" ? call.errno : null);
+    return this.beside(
+      lane,
+      y,
+      `c${id}`,
+      words,
+      kind === "returned" || kind === "whole" ? call.errno : null,
+    );
   }
 
   beside(lane, y, number, words, errno) {
@@ -293,13 +380,24 @@ export class Ladder {
     const aside = 12 + 7 * (this.depths.get(lane) ?? 0);
     if (!this.take(y, goesRight ? x : x - reach, goesRight ? x + reach + aside : x)) return [];
     const spans = [shapes.span("number", number), " ", ...emphasized(clipped, errno)];
-    return [shapes.text(goesRight ? x + aside : x - 12, y + 4, "halo words", goesRight ? "start" : "end", ...spans)];
+    return [
+      shapes.text(
+        goesRight ? x + aside : x - 12,
+        y + 4,
+        "halo words",
+        goesRight ? "start" : "end",
+        ...spans,
+      ),
+    ];
   }
 
   drawEvent([, , id, lane], y) {
     const event = this.model.get(`kernel-${id}`);
     const where = lane ?? this.used[0];
-    return [shapes.mark(this.lanes.xs[where], y), ...this.beside(where, y, `k${id}`, eventWords(event), null)];
+    return [
+      shapes.mark(this.lanes.xs[where], y),
+      ...this.beside(where, y, `k${id}`, eventWords(event), null),
+    ];
   }
 
   drawEnd([, , , lane, words], y) {
@@ -323,7 +421,10 @@ export class Ladder {
       }
     }
     for (const tie of this.drawing.querySelectorAll("[data-ties]")) {
-      tie.classList.toggle("lit", tie.dataset.ties.split(" ").some((key) => key === active));
+      tie.classList.toggle(
+        "lit",
+        tie.dataset.ties.split(" ").some((key) => key === active),
+      );
     }
     const entry = this.element(pinned) ?? this.drawing.querySelector("[role=button]");
     entry?.setAttribute("tabindex", 0);
@@ -373,7 +474,8 @@ export class Ladder {
   uncover(key) {
     const box = this.element(key)?.getBoundingClientRect();
     if (!box) return;
-    const top = (document.querySelector(".toolbar")?.getBoundingClientRect().bottom ?? 0) + this.headHeight();
+    const top =
+      (document.querySelector(".toolbar")?.getBoundingClientRect().bottom ?? 0) + this.headHeight();
     const panel = document.querySelector(".detail:not([hidden])");
     const covers = panel && getComputedStyle(panel).position === "fixed";
     const bottom = covers ? panel.getBoundingClientRect().top : window.innerHeight;

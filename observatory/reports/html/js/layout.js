@@ -15,12 +15,17 @@ const LONGEST_STEP = 240; // and what is longer is shown as a gap
 export function placeLanes(used, room, gutter) {
   const first = gutter + EDGE;
   const free = room - first - EDGE;
-  const between = used.length < 2 ? 0 : Math.min(WIDEST, Math.max(NARROWEST, free / (used.length - 1)));
+  const between =
+    used.length < 2 ? 0 : Math.min(WIDEST, Math.max(NARROWEST, free / (used.length - 1)));
   const xs = [];
   used.forEach((number, index) => {
     xs[number] = first + between * index;
   });
-  return { xs, between, width: Math.max(room, first + between * Math.max(0, used.length - 1) + EDGE) };
+  return {
+    xs,
+    between,
+    width: Math.max(room, first + between * Math.max(0, used.length - 1) + EDGE),
+  };
 }
 
 // The y of every row, the gaps between them, and the height of all.
@@ -113,7 +118,8 @@ export function placeBars(places, model, scale) {
     if (kind === "entered" || kind === "whole") {
       const call = model.get(`call-${id}`);
       const bar = { key: `call-${id}`, call, lane, top: y - 7, bottom: y + 7, index };
-      if (scale && call.returned_ns !== null) bar.bottom = Math.max(bar.bottom, places.yOf(call.returned_ns));
+      if (scale && call.returned_ns !== null)
+        bar.bottom = Math.max(bar.bottom, places.yOf(call.returned_ns));
       if (kind === "entered") open.set(id, bar);
       bars.push(bar);
     } else if (kind === "returned" && open.has(id)) {
@@ -124,7 +130,10 @@ export function placeBars(places, model, scale) {
   for (const bar of open.values()) {
     // It never returned, or its return is not shown.
     const until = bar.call.returned_ns ?? model.processes.get(bar.call.pid)?.ended_ns ?? Infinity;
-    bar.bottom = Math.max(bar.bottom, Number.isFinite(until) ? places.yOf(until) : places.height - TOP);
+    bar.bottom = Math.max(
+      bar.bottom,
+      Number.isFinite(until) ? places.yOf(until) : places.height - TOP,
+    );
     bar.endless = bar.call.returned_ns === null;
   }
   sideBySide(bars);
@@ -151,7 +160,14 @@ export function placeRepeats(places, model) {
     const segment = model.get(`segment-${id}`);
     const first = segment.retransmission ? at.get(segment.cause.segment) : undefined;
     if (first === undefined) return;
-    repeats.push({ key: `segment-${id}`, of: `segment-${segment.cause.segment}`, lane: source, side: target >= source ? -1 : 1, top: places.ys[first], bottom: places.ys[index] });
+    repeats.push({
+      key: `segment-${id}`,
+      of: `segment-${segment.cause.segment}`,
+      lane: source,
+      side: target >= source ? -1 : 1,
+      top: places.ys[first],
+      bottom: places.ys[index],
+    });
   });
   return repeats;
 }

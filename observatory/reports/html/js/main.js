@@ -29,7 +29,10 @@ class Page {
       ["calls", CALLS],
       ["segments", SEGMENTS],
       ["kernel", KERNEL],
-    ].map(([name, definition]) => ({ name, table: new Table(byId(name), definition, model, this.selection) }));
+    ].map(([name, definition]) => ({
+      name,
+      table: new Table(byId(name), definition, model, this.selection),
+    }));
     this.states = new States(byId("states"), model);
     this.sequence = new Sequence(byId("sequence"), model, this.selection);
     filterBar(byId("filters"), model, (wanted) => this.filter(wanted));
@@ -55,19 +58,39 @@ class Page {
     this.wanted = wanted;
     const filter = new Filter(this.model, wanted);
     const events = byId("events").checked;
-    const rows = this.model.drawing.rows.filter((row) => filter.row(row) && (events || row[0] !== "kernel"));
+    const rows = this.model.drawing.rows.filter(
+      (row) => filter.row(row) && (events || row[0] !== "kernel"),
+    );
     const lanes = this.lanes(wanted);
     this.order = [...new Set(rows.map(([kind, , id]) => keyOf(kind, id)).filter(Boolean))];
-    this.ladder.show(rows.filter((row) => row[0] === "segment" || row[3] === null || lanes.includes(row[3])), lanes);
+    this.ladder.show(
+      rows.filter((row) => row[0] === "segment" || row[3] === null || lanes.includes(row[3])),
+      lanes,
+    );
     for (const { name, table } of this.tables) {
       const all = this.model.document[name];
       const shown = all.filter((one) => filter[name].has(one.id));
       table.show(shown);
       present(`${name}-section`, all.length > 0);
-      clear(byId(`${name}-count`), shown.length === all.length ? grouped(all.length) : say("some-of", { some: grouped(shown.length), all: grouped(all.length) }));
+      clear(
+        byId(`${name}-count`),
+        shown.length === all.length
+          ? grouped(all.length)
+          : say("some-of", { some: grouped(shown.length), all: grouped(all.length) }),
+      );
     }
     const { document: all } = this.model;
-    clear(byId("shown"), filter.active ? say("shown", { calls: grouped(filter.calls.size), allCalls: grouped(all.calls.length), segments: grouped(filter.segments.size), allSegments: grouped(all.segments.length) }) : "");
+    clear(
+      byId("shown"),
+      filter.active
+        ? say("shown", {
+            calls: grouped(filter.calls.size),
+            allCalls: grouped(all.calls.length),
+            segments: grouped(filter.segments.size),
+            allSegments: grouped(all.segments.length),
+          })
+        : "",
+    );
     byId("nothing-shown").hidden = rows.length > 0;
     byId("ladder").hidden = rows.length === 0;
   }
@@ -79,8 +102,10 @@ class Page {
     if (all.calls.length) seen.add("bar");
     if (all.kernel.length) seen.add("kernel");
     if (all.segments.some((one) => one.retransmission)) seen.add("again");
-    if (lost.size) seen.add(all.segments.some((one) => one.sightings?.length) ? "lost" : "unanswered");
-    for (const entry of document.querySelectorAll(".ladder-legend [data-of]")) entry.hidden = !seen.has(entry.dataset.of);
+    if (lost.size)
+      seen.add(all.segments.some((one) => one.sightings?.length) ? "lost" : "unanswered");
+    for (const entry of document.querySelectorAll(".ladder-legend [data-of]"))
+      entry.hidden = !seen.has(entry.dataset.of);
   }
 
   // The lanes that there are: those of processes that use no socket where these are asked for.
@@ -89,7 +114,8 @@ class Page {
     const used = new Set();
     for (const [kind, , id, lane, target] of drawing.rows) {
       if (kind === "segment") used.add(lane).add(target);
-      else if (kind !== "end" && kind !== "kernel" && (wanted.aside || !aside.has(id))) used.add(lane);
+      else if (kind !== "end" && kind !== "kernel" && (wanted.aside || !aside.has(id)))
+        used.add(lane);
     }
     drawing.lanes.forEach((lane, number) => lane.router && used.add(number));
     if (!used.size) drawing.lanes.forEach((_, number) => used.add(number));
@@ -104,7 +130,11 @@ class Page {
     clear(byId("connections-count"), grouped(all.length));
     if (!all.length) return;
     const choice = byId("connection-choice");
-    choice.replaceChildren(...all.map((one) => el("option", { value: one.id }, visible(`${one.id}: ${one.client} → ${one.server}`))));
+    choice.replaceChildren(
+      ...all.map((one) =>
+        el("option", { value: one.id }, visible(`${one.id}: ${one.client} → ${one.server}`)),
+      ),
+    );
     choice.closest("label").hidden = all.length === 1;
     choice.addEventListener("change", () => this.showConnection(Number(choice.value)));
     this.showConnection(all[0].id);
@@ -123,7 +153,10 @@ class Page {
       [say("fact-to-client"), grouped(connection.server_bytes)],
       [say("fact-again"), grouped(connection.retransmissions)],
     ];
-    clear(byId("connection-facts"), facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+    clear(
+      byId("connection-facts"),
+      facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+    );
     this.states.show(connection);
     this.sequence.show(connection);
     if (reveal) byId("connections-section").scrollIntoView({ block: "start" });
@@ -148,7 +181,9 @@ class Page {
     const events = byId("events");
     events.closest("label").hidden = this.model.document.kernel.length === 0;
     events.addEventListener("change", () => this.filter(this.wanted));
-    byId("plot-scale").addEventListener("change", (event) => this.sequence.set({ scale: event.target.checked }));
+    byId("plot-scale").addEventListener("change", (event) =>
+      this.sequence.set({ scale: event.target.checked }),
+    );
     const theme = byId("theme");
     theme.addEventListener("click", () => {
       const next = THEMES[(THEMES.indexOf(theme.dataset.theme) + 1) % THEMES.length];
@@ -180,7 +215,9 @@ function printing(print) {
 function start() {
   useMessages(JSON.parse(data("messages")));
   const drawing = JSON.parse(data("drawing"));
-  window.observatory = new Page(new Model(parseDocument(data("document"), drawing.start_ns), drawing));
+  window.observatory = new Page(
+    new Model(parseDocument(data("document"), drawing.start_ns), drawing),
+  );
   document.documentElement.dataset.ready = "true";
 }
 

@@ -9,7 +9,9 @@ const NANOSECONDS = /"([a-z_]+_ns|segment_time)":\s*(\d{16,})/g;
 // JSON, in which times are too large for a browser's numbers: they become ns since `start`.
 export function parseDocument(text, start) {
   const base = BigInt(start);
-  return JSON.parse(text.replace(NANOSECONDS, (_, name, digits) => `"${name}":${BigInt(digits) - base}`));
+  return JSON.parse(
+    text.replace(NANOSECONDS, (_, name, digits) => `"${name}":${BigInt(digits) - base}`),
+  );
 }
 
 export class Model {
@@ -29,7 +31,8 @@ export class Model {
     this.quotes = new Map();
     this.spoken = new Map(); // a segment's id to the kernel events that speak of it
     this.cited = new Map(); // a kernel event's id to the calls whose explanation rests on it
-    for (const [id, name] of Object.entries(drawing.icmp)) this.get(`segment-${id}`).icmp.name = name;
+    for (const [id, name] of Object.entries(drawing.icmp))
+      this.get(`segment-${id}`).icmp.name = name;
     for (const segment of document.segments) {
       push(this.answers, segment.cause.segment, segment.id);
       push(this.quotes, segment.icmp?.quotes ?? null, segment.id);
@@ -38,7 +41,9 @@ export class Model {
     for (const call of document.calls) {
       for (const id of call.explanation.evidence.kernel) push(this.cited, id, call.id);
     }
-    this.names = new Map(drawing.lanes.filter((lane) => lane.pid !== null).map((lane) => [lane.pid, lane.label]));
+    this.names = new Map(
+      drawing.lanes.filter((lane) => lane.pid !== null).map((lane) => [lane.pid, lane.label]),
+    );
   }
 
   get(key) {
@@ -65,7 +70,8 @@ export class Model {
     const thing = this.get(key);
     if (!thing) return [];
     if (this.kind(key) === "call") return ties("completed-by", "segment", thing.completed_by);
-    if (this.kind(key) === "kernel") return this.existing(ties("during", "call", thing.during ? [thing.during] : []));
+    if (this.kind(key) === "kernel")
+      return this.existing(ties("during", "call", thing.during ? [thing.during] : []));
     const { cause } = thing;
     const calls = cause.call === null ? [] : [...new Set([cause.call, ...thing.carries])];
     const role = cause.kind === "call" ? "sent-by" : "goes-back-to";
@@ -93,8 +99,15 @@ export class Model {
     }
     const answers = this.answers.get(thing.id) ?? [];
     return this.existing([
-      ...answers.map((id) => ({ key: `segment-${id}`, role: effectRole(this.get(`segment-${id}`)) })),
-      ...ties("quoted-by", "segment", (this.quotes.get(thing.id) ?? []).filter((id) => !answers.includes(id))),
+      ...answers.map((id) => ({
+        key: `segment-${id}`,
+        role: effectRole(this.get(`segment-${id}`)),
+      })),
+      ...ties(
+        "quoted-by",
+        "segment",
+        (this.quotes.get(thing.id) ?? []).filter((id) => !answers.includes(id)),
+      ),
       ...ties("completes", "call", thing.completes),
     ]);
   }
@@ -105,7 +118,11 @@ export class Model {
 
   // All that lights up together with a thing: it, its causes, its effects, the kernel's word on it.
   related(key) {
-    const keys = [key, ...this.causes(key).map((tie) => tie.key), ...this.effects(key).map((tie) => tie.key)];
+    const keys = [
+      key,
+      ...this.causes(key).map((tie) => tie.key),
+      ...this.effects(key).map((tie) => tie.key),
+    ];
     keys.push(...this.kernelOf(key).map((id) => `kernel-${id}`));
     return new Set(keys);
   }
@@ -115,15 +132,18 @@ export class Model {
     if (segment.window === null) return null;
     if (segment.flags.includes("S")) return segment.window;
     const connection = this.connections.get(segment.connection);
-    const scale = connection?.window_scale?.[segment.src === connection.client ? "client" : "server"];
+    const scale =
+      connection?.window_scale?.[segment.src === connection.client ? "client" : "server"];
     return scale === undefined || scale === null ? null : segment.window * 2 ** scale;
   }
 
   // The kernel events that a thing's conclusion rests on, or that speak of it.
   kernelOf(key) {
     const thing = this.get(key);
-    if (this.kind(key) === "call") return [...new Set([...thing.explanation.evidence.kernel, ...(thing.kernel?.events ?? [])])];
-    if (this.kind(key) === "segment") return [...new Set([...(this.spoken.get(thing.id) ?? []), ...(thing.kernel?.events ?? [])])];
+    if (this.kind(key) === "call")
+      return [...new Set([...thing.explanation.evidence.kernel, ...(thing.kernel?.events ?? [])])];
+    if (this.kind(key) === "segment")
+      return [...new Set([...(this.spoken.get(thing.id) ?? []), ...(thing.kernel?.events ?? [])])];
     return [];
   }
 
@@ -131,7 +151,9 @@ export class Model {
 
   // c7, #3, k2
   short(key) {
-    return { call: "c", segment: "#", kernel: "k" }[this.kind(key)] + key.slice(key.indexOf("-") + 1);
+    return (
+      { call: "c", segment: "#", kernel: "k" }[this.kind(key)] + key.slice(key.indexOf("-") + 1)
+    );
   }
 
   // #3 SYN ACK, c7 connect, k2 tcp_send_reset
@@ -139,7 +161,9 @@ export class Model {
     const thing = this.get(key);
     const short = this.short(key);
     if (!thing) return short;
-    return visible(`${short} ${{ call: () => thing.name, segment: () => segmentHead(thing), kernel: () => eventName(thing) }[this.kind(key)]()}`);
+    return visible(
+      `${short} ${{ call: () => thing.name, segment: () => segmentHead(thing), kernel: () => eventName(thing) }[this.kind(key)]()}`,
+    );
   }
 
   // A sentence for those who hear the page.
@@ -147,16 +171,32 @@ export class Model {
     const thing = this.get(key);
     const id = this.short(key);
     if (this.kind(key) === "call") {
-      return say("describe-call", { id, text: thing.text, process: this.processName(thing.pid), time: moment(thing.entered_ns) });
+      return say("describe-call", {
+        id,
+        text: thing.text,
+        process: this.processName(thing.pid),
+        time: moment(thing.entered_ns),
+      });
     }
-    if (this.kind(key) === "kernel") return say("describe-kernel", { id, text: thing.event, time: moment(thing.time_ns) });
+    if (this.kind(key) === "kernel")
+      return say("describe-kernel", { id, text: thing.event, time: moment(thing.time_ns) });
     const lost = this.lost.has(thing.id) ? say("describe-lost") : "";
     const text = `${segmentHead(thing)} ${segmentNumbers(thing)}`;
-    return say("describe-segment", { id, text, source: thing.src, target: thing.dst, time: moment(thing.time_ns) }) + lost;
+    return (
+      say("describe-segment", {
+        id,
+        text,
+        source: thing.src,
+        target: thing.dst,
+        time: moment(thing.time_ns),
+      }) + lost
+    );
   }
 
   tookText(call) {
-    return call.returned_ns === null ? say("never-returned") : duration(call.returned_ns - call.entered_ns);
+    return call.returned_ns === null
+      ? say("never-returned")
+      : duration(call.returned_ns - call.entered_ns);
   }
 }
 
@@ -175,13 +215,20 @@ function segmentRole(segment) {
 }
 
 function effectRole(segment) {
-  return { repeats: "repeated-by", answers: "answered-by", "timer-after": "timer-sent" }[segmentRole(segment)] ?? "led-to";
+  return (
+    { repeats: "repeated-by", answers: "answered-by", "timer-after": "timer-sent" }[
+      segmentRole(segment)
+    ] ?? "led-to"
+  );
 }
 
 // SYN ACK; UDP; ICMP type 3 code 3
 export function segmentHead(segment) {
-  if (segment.icmp) return `${segment.protocol} ${segment.icmp.name ?? `type ${segment.icmp.type} code ${segment.icmp.code}`}`;
-  return segment.protocol === "TCP" ? flagNames(segment.flags).join(" ") || say("no-flags") : segment.protocol;
+  if (segment.icmp)
+    return `${segment.protocol} ${segment.icmp.name ?? `type ${segment.icmp.type} code ${segment.icmp.code}`}`;
+  return segment.protocol === "TCP"
+    ? flagNames(segment.flags).join(" ") || say("no-flags")
+    : segment.protocol;
 }
 
 // seq=0 ack=1 len=5: relative where the ISN is known
@@ -199,7 +246,8 @@ export function segmentTie(segment) {
   const { cause } = segment;
   const doubt = cause.confidence === "certain" ? "" : "?";
   const from = {
-    call: () => `← ${(segment.carries.length ? segment.carries : [cause.call]).map((id) => (id === null ? "call" : `c${id}`)).join(" ")}${doubt}`,
+    call: () =>
+      `← ${(segment.carries.length ? segment.carries : [cause.call]).map((id) => (id === null ? "call" : `c${id}`)).join(" ")}${doubt}`,
     reply: () => (cause.segment === null ? `reply${doubt}` : `re #${cause.segment}${doubt}`),
     path: () => `path${doubt}${cause.segment === null ? "" : ` #${cause.segment}`}`,
     timer: () => `timer${doubt}${cause.segment === null ? "" : ` re #${cause.segment}`}`,
@@ -207,9 +255,14 @@ export function segmentTie(segment) {
   }[cause.kind];
   // A SYN-ACK that is asked for once more names the SYN that asks, which is the other end's.
   const answers = cause.kind === "reply" && segment.flags.startsWith("SA");
-  const again = segment.retransmission && cause.segment !== null && !answers && !["unknown", "path"].includes(cause.kind);
+  const again =
+    segment.retransmission &&
+    cause.segment !== null &&
+    !answers &&
+    !["unknown", "path"].includes(cause.kind);
   const parts = [again ? `again #${cause.segment}${doubt}` : from()];
-  if (segment.completes.length) parts.push(`⇒ ${segment.completes.map((id) => `c${id}`).join(" ")}`);
+  if (segment.completes.length)
+    parts.push(`⇒ ${segment.completes.map((id) => `c${id}`).join(" ")}`);
   return parts.join(" ");
 }
 
@@ -224,7 +277,10 @@ export const eventName = (event) => event.event.slice(event.event.indexOf(":") +
 // The event in a phrase.
 export function eventWords(event) {
   const { detail } = event;
-  const what = detail.old && detail.new ? `${detail.old} → ${detail.new}` : (detail.reason ?? detail.error ?? "");
+  const what =
+    detail.old && detail.new
+      ? `${detail.old} → ${detail.new}`
+      : (detail.reason ?? detail.error ?? "");
   const said = event.said || `${eventName(event)} ${what}`.trim();
   return detail.what ? `${said}: ${detail.what}` : said;
 }

@@ -45,7 +45,10 @@ export function route({ model, selection, order, showConnection }) {
 
   const steps = {
     ArrowRight: (key) => {
-      const ahead = model().effects(key).map((tie) => tie.key).filter((next) => !trail.includes(next));
+      const ahead = model()
+        .effects(key)
+        .map((tie) => tie.key)
+        .filter((next) => !trail.includes(next));
       if (!ahead.length) return;
       trail.push(key);
       walk(ahead[0]);
@@ -60,7 +63,13 @@ export function route({ model, selection, order, showConnection }) {
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
+    if (
+      event.altKey ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.target.closest("input, select, textarea")
+    )
+      return;
     const step = steps[event.key];
     if (!step) return;
     const key = selection.pinned ?? event.target.closest?.("[data-key]")?.dataset.key ?? null;

@@ -53,7 +53,8 @@ export function follow(root, selection) {
   });
   root.addEventListener("keydown", (event) => {
     const key = keyOf(event);
-    if (key === null || (event.key !== "Enter" && event.key !== " ") || event.target.closest("a")) return;
+    if (key === null || (event.key !== "Enter" && event.key !== " ") || event.target.closest("a"))
+      return;
     event.preventDefault();
     selection.toggle(key);
   });

@@ -12,7 +12,9 @@ export class Sequence {
     Object.assign(this, { frame, model, selection });
     this.options = { scale: true };
     this.plots = [];
-    new ResizeObserver(() => this.frame.clientWidth !== this.room && this.show(this.connection)).observe(frame);
+    new ResizeObserver(
+      () => this.frame.clientWidth !== this.room && this.show(this.connection),
+    ).observe(frame);
     selection.subscribe(() => this.light());
   }
 
@@ -20,36 +22,105 @@ export class Sequence {
     this.connection = connection;
     if (!connection || !room) return;
     this.room = room;
-    const segments = connection.segments.map((id) => this.model.get(`segment-${id}`)).filter((one) => one?.protocol === "TCP" && one.relative_seq !== null);
-    this.plots = ["client", "server"].map((end) => this.plot(end, connection, segments)).filter(Boolean);
-    clear(this.frame, this.plots.length ? [this.plots.map((plot) => plot.figure), legend()] : el("p", { class: "quiet" }, say("no-sequence")));
+    const segments = connection.segments
+      .map((id) => this.model.get(`segment-${id}`))
+      .filter((one) => one?.protocol === "TCP" && one.relative_seq !== null);
+    this.plots = ["client", "server"]
+      .map((end) => this.plot(end, connection, segments))
+      .filter(Boolean);
+    clear(
+      this.frame,
+      this.plots.length
+        ? [this.plots.map((plot) => plot.figure), legend()]
+        : el("p", { class: "quiet" }, say("no-sequence")),
+    );
     this.light();
   }
 
   plot(end, connection, segments) {
     const other = end === "client" ? "server" : "client";
-    const sent = segments.filter((one) => one.src === connection[end] && (one.length || /[SFR]/.test(one.flags)));
-    const answers = segments.filter((one) => one.dst === connection[end] && one.src !== one.dst && one.relative_ack !== null && !one.flags.includes("R"));
+    const sent = segments.filter(
+      (one) => one.src === connection[end] && (one.length || /[SFR]/.test(one.flags)),
+    );
+    const answers = segments.filter(
+      (one) =>
+        one.dst === connection[end] &&
+        one.src !== one.dst &&
+        one.relative_ack !== null &&
+        !one.flags.includes("R"),
+    );
     if (!sent.length) return null;
     const room = (one) => this.model.window(one);
     const most = (values, least) => values.reduce((high, value) => Math.max(high, value), least);
-    const acknowledged = most(answers.map((one) => one.relative_ack), 0);
+    const acknowledged = most(
+      answers.map((one) => one.relative_ack),
+      0,
+    );
     const high = most(sent.map(last), 4);
-    const beyond = most(answers.map((one) => one.relative_ack + (room(one) ?? 0)), 0);
+    const beyond = most(
+      answers.map((one) => one.relative_ack + (room(one) ?? 0)),
+      0,
+    );
     const ceiling = Math.min(Math.max(high, acknowledged, beyond), high * 1.6);
     const x = this.timeAxis(segments);
-    const y = (value) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - value / (ceiling || 1));
+    const y = (value) =>
+      MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - value / (ceiling || 1));
     const width = this.room;
     const picture = svg(
       "svg",
-      { class: "sequence", viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": say("sequence-label", { from: say(end), to: say(other), bytes: grouped(connection[`${end}_bytes`]) }) },
+      {
+        class: "sequence",
+        viewBox: `0 0 ${width} ${HEIGHT}`,
+        width,
+        height: HEIGHT,
+        role: "img",
+        "aria-label": say("sequence-label", {
+          from: say(end),
+          to: say(other),
+          bytes: grouped(connection[`${end}_bytes`]),
+        }),
+      },
       axes(x, y, ceiling, width, segments),
-      svg("path", { class: "window", d: stairs(answers.filter((one) => room(one) !== null).map((one) => [x(one), y(Math.min(one.relative_ack + room(one), ceiling))]), width - MARGIN.right) }),
-      svg("path", { class: "acknowledged", d: stairs(answers.map((one) => [x(one), y(one.relative_ack)]), width - MARGIN.right) }),
-      svg("path", { class: "bytes", d: strokes(sent.filter((one) => !one.retransmission), x, y) }),
-      svg("path", { class: "bytes again", d: strokes(sent.filter((one) => one.retransmission), x, y) }),
+      svg("path", {
+        class: "window",
+        d: stairs(
+          answers
+            .filter((one) => room(one) !== null)
+            .map((one) => [x(one), y(Math.min(one.relative_ack + room(one), ceiling))]),
+          width - MARGIN.right,
+        ),
+      }),
+      svg("path", {
+        class: "acknowledged",
+        d: stairs(
+          answers.map((one) => [x(one), y(one.relative_ack)]),
+          width - MARGIN.right,
+        ),
+      }),
+      svg("path", {
+        class: "bytes",
+        d: strokes(
+          sent.filter((one) => !one.retransmission),
+          x,
+          y,
+        ),
+      }),
+      svg("path", {
+        class: "bytes again",
+        d: strokes(
+          sent.filter((one) => one.retransmission),
+          x,
+          y,
+        ),
+      }),
       sent.length <= FEW ? sent.map((one) => flagMark(one, x(one), y(last(one)), width)) : null,
-      beyond > ceiling ? svg("text", { class: "tick", x: width - MARGIN.right, y: MARGIN.top - 6, "text-anchor": "end" }, say("window-beyond", { count: grouped(beyond) })) : null,
+      beyond > ceiling
+        ? svg(
+            "text",
+            { class: "tick", x: width - MARGIN.right, y: MARGIN.top - 6, "text-anchor": "end" },
+            say("window-beyond", { count: grouped(beyond) }),
+          )
+        : null,
       svg("g", { class: "cursor" }),
     );
     const all = [...sent, ...answers].sort((a, b) => a.time_ns - b.time_ns);
@@ -57,8 +128,26 @@ export class Sequence {
     picture.addEventListener("pointermove", (event) => this.selection.hover(find(event)));
     picture.addEventListener("pointerleave", () => this.selection.hover(null));
     picture.addEventListener("click", (event) => this.selection.pin(find(event), true));
-    const figure = el("figure", {}, el("figcaption", {}, el("b", {}, `${say(end)} → ${say(other)}`), ` · ${say("bytes-sent", { count: grouped(connection[`${end}_bytes`]) })}`), picture);
-    return { figure, picture, all: new Map(all.map((one) => [`segment-${one.id}`, one])), x, y, end, connection };
+    const figure = el(
+      "figure",
+      {},
+      el(
+        "figcaption",
+        {},
+        el("b", {}, `${say(end)} → ${say(other)}`),
+        ` · ${say("bytes-sent", { count: grouped(connection[`${end}_bytes`]) })}`,
+      ),
+      picture,
+    );
+    return {
+      figure,
+      picture,
+      all: new Map(all.map((one) => [`segment-${one.id}`, one])),
+      x,
+      y,
+      end,
+      connection,
+    };
   }
 
   timeAxis(segments) {
@@ -76,7 +165,9 @@ export class Sequence {
     const key = this.selection.active;
     for (const plot of this.plots) {
       const one = key && plot.all.get(key);
-      const mark = one ? svg("circle", { cx: plot.x(one), cy: plot.y(heightOf(one, plot)), r: 6 }) : null;
+      const mark = one
+        ? svg("circle", { cx: plot.x(one), cy: plot.y(heightOf(one, plot)), r: 6 })
+        : null;
       clear(plot.picture.querySelector(".cursor"), mark);
     }
   }
@@ -89,14 +180,19 @@ export class Sequence {
 
 const last = (one) => one.relative_seq + one.length + /[SF]/.test(one.flags);
 
-const heightOf = (one, { connection, end }) => (one.src === connection[end] ? last(one) : one.relative_ack);
+const heightOf = (one, { connection, end }) =>
+  one.src === connection[end] ? last(one) : one.relative_ack;
 
 function strokes(segments, x, y) {
   const heads = segments.length <= FEW;
   return segments
     .map((one) => {
-      const [at, from, to] = [x(one), y(one.relative_seq), y(last(one))].map((value) => Math.round(value * 10) / 10);
-      return heads ? `M${at} ${from}V${to}m-3 3l3 -3l3 3` : `M${at} ${from}V${Math.min(to, from - 1)}`;
+      const [at, from, to] = [x(one), y(one.relative_seq), y(last(one))].map(
+        (value) => Math.round(value * 10) / 10,
+      );
+      return heads
+        ? `M${at} ${from}V${to}m-3 3l3 -3l3 3`
+        : `M${at} ${from}V${Math.min(to, from - 1)}`;
     })
     .join("");
 }
@@ -113,18 +209,44 @@ function flagMark(one, x, y, width) {
   if (!flag && !one.retransmission) return null;
   const name = one.retransmission ? say("again") : say(`flag-${flag}`);
   const left = x > width - MARGIN.right - 40;
-  return svg("text", { class: one.retransmission ? "again" : "flag", x: x + (left ? -6 : 6), y: y + 4, "text-anchor": left ? "end" : "start" }, name);
+  return svg(
+    "text",
+    {
+      class: one.retransmission ? "again" : "flag",
+      x: x + (left ? -6 : 6),
+      y: y + 4,
+      "text-anchor": left ? "end" : "start",
+    },
+    name,
+  );
 }
 
 function axes(x, y, ceiling, width, segments) {
-  const ticks = niceSteps(ceiling, 4).map((value) => [svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }), svg("text", { class: "tick", x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, grouped(value))]);
+  const ticks = niceSteps(ceiling, 4).map((value) => [
+    svg("line", {
+      class: "grid",
+      x1: MARGIN.left,
+      x2: width - MARGIN.right,
+      y1: y(value),
+      y2: y(value),
+    }),
+    svg(
+      "text",
+      { class: "tick", x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" },
+      grouped(value),
+    ),
+  ]);
   const [first, final] = [segments[0], segments.at(-1)];
   const base = HEIGHT - MARGIN.bottom;
   return [
     ticks,
     svg("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: base, y2: base }),
     svg("text", { class: "tick", x: MARGIN.left, y: base + 20 }, moment(first.time_ns)),
-    svg("text", { class: "tick", x: width - MARGIN.right, y: base + 20, "text-anchor": "end" }, `${moment(final.time_ns)} (${duration(final.time_ns - first.time_ns)})`),
+    svg(
+      "text",
+      { class: "tick", x: width - MARGIN.right, y: base + 20, "text-anchor": "end" },
+      `${moment(final.time_ns)} (${duration(final.time_ns - first.time_ns)})`,
+    ),
     svg("text", { class: "tick", x: 0, y: MARGIN.top - 4 }, say("sequence-axis")),
   ];
 }
@@ -132,7 +254,10 @@ function axes(x, y, ceiling, width, segments) {
 function niceSteps(high, count) {
   const rough = high / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough));
+  const step = Math.max(
+    1,
+    [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough),
+  );
   return Array.from({ length: Math.floor(high / step) + 1 }, (_, index) => index * step);
 }
 
@@ -152,6 +277,21 @@ function nearest(event, picture, all, x, y, end, connection) {
 }
 
 function legend() {
-  const entry = (name) => el("li", { class: name }, svg("svg", { width: 26, height: 12, "aria-hidden": "true" }, name === "bytes" || name === "again" ? svg("path", { class: name === "again" ? "bytes again" : "bytes", d: "M13 11V1m-3 3l3 -3l3 3" }) : svg("path", { class: name, d: "M1 10H13V3H25" })), say(`legend-${name}`));
+  const entry = (name) =>
+    el(
+      "li",
+      { class: name },
+      svg(
+        "svg",
+        { width: 26, height: 12, "aria-hidden": "true" },
+        name === "bytes" || name === "again"
+          ? svg("path", {
+              class: name === "again" ? "bytes again" : "bytes",
+              d: "M13 11V1m-3 3l3 -3l3 3",
+            })
+          : svg("path", { class: name, d: "M1 10H13V3H25" }),
+      ),
+      say(`legend-${name}`),
+    );
   return el("ul", { class: "legend" }, ["bytes", "again", "acknowledged", "window"].map(entry));
 }

@@ -14,13 +14,18 @@ export function text(x, y, style, anchor, ...children) {
 export const span = (style, words) => svg("tspan", { class: style }, words);
 
 export function lane(x, router, from, until, gone) {
-  const shapes = [svg("line", { class: router ? "lane router" : "lane", x1: x, x2: x, y1: from, y2: until })];
-  if (gone > until) shapes.push(svg("line", { class: "lane gone", x1: x, x2: x, y1: until, y2: gone }));
+  const shapes = [
+    svg("line", { class: router ? "lane router" : "lane", x1: x, x2: x, y1: from, y2: until }),
+  ];
+  if (gone > until)
+    shapes.push(svg("line", { class: "lane gone", x1: x, x2: x, y1: until, y2: gone }));
   return shapes;
 }
 
 export function gap(xs, y, words, labelX) {
-  const breaks = xs.map((x) => svg("path", { class: "break", d: `M${x} ${y - 12}v5l-5 2 10 4 -10 4 5 2v5` }));
+  const breaks = xs.map((x) =>
+    svg("path", { class: "break", d: `M${x} ${y - 12}v5l-5 2 10 4 -10 4 5 2v5` }),
+  );
   return svg("g", { class: "gap" }, breaks, text(labelX, y + 4, "gap-words", "middle", words));
 }
 
@@ -35,11 +40,26 @@ export function arrow(x1, x2, y, { lost, room, free, fall, from, to, hops, took 
   const low = y + 7;
   const at = (x) => low + (fall * (x - start)) / (end - start || 1);
   const tip = end - (lost ? 0 : HEAD - 1) * way;
-  const shapes = [svg("path", { class: "line", d: `M${start + 4 * way} ${low}L${tip} ${at(tip)}` })];
-  if (lost) shapes.push(svg("path", { class: "cross", d: `M${end - 5} ${at(end) - 5}l10 10m0 -10l-10 10` }));
-  else shapes.push(svg("path", { class: "head", d: `M${end} ${at(end)}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z` }));
+  const shapes = [
+    svg("path", { class: "line", d: `M${start + 4 * way} ${low}L${tip} ${at(tip)}` }),
+  ];
+  if (lost)
+    shapes.push(
+      svg("path", { class: "cross", d: `M${end - 5} ${at(end) - 5}l10 10m0 -10l-10 10` }),
+    );
+  else
+    shapes.push(
+      svg("path", {
+        class: "head",
+        d: `M${end} ${at(end)}l${-HEAD * way} ${-HEAD / 1.7}v${(2 * HEAD) / 1.7}z`,
+      }),
+    );
   for (const x of hops) shapes.push(svg("circle", { class: "hop", cx: x, cy: at(x), r: 2.6 }));
-  shapes.push(from ? svg("path", { class: "cross", d: `M${start} ${low - 4}v8` }) : origin(start, low, segment.cause.kind));
+  shapes.push(
+    from
+      ? svg("path", { class: "cross", d: `M${start} ${low - 4}v8` })
+      : origin(start, low, segment.cause.kind),
+  );
   shapes.push(label(y + 2, "middle", segment, { room, free, took }));
   return shapes;
 }
@@ -59,9 +79,15 @@ function origin(x, y, kind) {
   if (kind === "call") return svg("circle", { class: "origin call", cx: x, cy: y, r: 3.5 });
   if (kind === "reply") return svg("circle", { class: "origin", cx: x, cy: y, r: 3.5 });
   if (kind === "timer") {
-    return svg("g", { class: "origin" }, svg("circle", { cx: x, cy: y, r: 5 }), svg("path", { d: `M${x} ${y - 3.4}V${y}h2.6` }));
+    return svg(
+      "g",
+      { class: "origin" },
+      svg("circle", { cx: x, cy: y, r: 5 }),
+      svg("path", { d: `M${x} ${y - 3.4}V${y}h2.6` }),
+    );
   }
-  if (kind === "path") return svg("path", { class: "origin", d: `M${x - 4.5} ${y}l4.5 -4.5l4.5 4.5l-4.5 4.5z` });
+  if (kind === "path")
+    return svg("path", { class: "origin", d: `M${x - 4.5} ${y}l4.5 -4.5l4.5 4.5l-4.5 4.5z` });
   return text(x, y + 4, "origin unknown", "middle", "?");
 }
 
@@ -74,8 +100,18 @@ function label(y, anchor, segment, { room, free, took }) {
     ["tie", [took, segmentTie(segment)].filter(Boolean).join(" ")],
   ].map(([style, words]) => [style, visible(words)]);
   const short = [parts[0], ["flags", segment.flags || parts[1][1]], ...parts.slice(2)];
-  const words = (choice) => choice.map(([, text]) => text).filter(Boolean).join(" ");
-  const choices = [parts, parts.slice(0, 3), short.slice(0, 3), parts.slice(0, 2), short.slice(0, 2)];
+  const words = (choice) =>
+    choice
+      .map(([, text]) => text)
+      .filter(Boolean)
+      .join(" ");
+  const choices = [
+    parts,
+    parts.slice(0, 3),
+    short.slice(0, 3),
+    parts.slice(0, 2),
+    short.slice(0, 2),
+  ];
   const fits = choices.filter((choice) => cells(words(choice)) <= room);
   let chosen = null;
   let x = null;
@@ -84,13 +120,22 @@ function label(y, anchor, segment, { room, free, took }) {
     if (x !== null) chosen ??= choice;
   }
   if (!chosen) return null;
-  const spans = chosen.filter(([, text]) => text).flatMap(([style, text], index) => [index ? " " : "", span(style, text)]);
+  const spans = chosen
+    .filter(([, text]) => text)
+    .flatMap(([style, text], index) => [index ? " " : "", span(style, text)]);
   return text(x, y, "halo", anchor, ...spans);
 }
 
 export function bar(x, { call, top, bottom, depth, endless }) {
   const styles = ["bar", call.errno && "failed", endless && "endless", call.explanation.confidence];
-  const rect = svg("rect", { class: styles.filter(Boolean).join(" "), x: x - 5 + depth * 7, y: top, width: 10, height: bottom - top, rx: 3 });
+  const rect = svg("rect", {
+    class: styles.filter(Boolean).join(" "),
+    x: x - 5 + depth * 7,
+    y: top,
+    width: 10,
+    height: bottom - top,
+    rx: 3,
+  });
   return rect;
 }
 

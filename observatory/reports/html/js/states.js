@@ -32,13 +32,43 @@ export class States {
   }
 
   show(connection) {
-    clear(this.frame, this.picture(connection), el("div", { class: "paths" }, ENDS.map((end) => this.path(end, connection)), (connection.peculiarities ?? []).map((words) => el("p", { class: "quiet" }, visible(words)))));
+    clear(
+      this.frame,
+      this.picture(connection),
+      el(
+        "div",
+        { class: "paths" },
+        ENDS.map((end) => this.path(end, connection)),
+        (connection.peculiarities ?? []).map((words) =>
+          el("p", { class: "quiet" }, visible(words)),
+        ),
+      ),
+    );
   }
 
   path(end, connection) {
     const states = connection.states[end];
     const kernel = connection.kernel_states?.[end] ?? [];
-    return el("p", { class: `path ${end}` }, el("b", {}, end === "client" ? "━━ " : "╍╍ ", say(end), " "), el("span", { class: "endpoint" }, visible(connection[end])), el("br"), states.map((state, index) => [index ? " → " : "", el("span", { class: "state" }, visible(state))]), kernel.length ? el("span", { class: "kernel-states" }, say("kernel-states"), " ", visible(kernel.join(" → "))) : null);
+    return el(
+      "p",
+      { class: `path ${end}` },
+      el("b", {}, end === "client" ? "━━ " : "╍╍ ", say(end), " "),
+      el("span", { class: "endpoint" }, visible(connection[end])),
+      el("br"),
+      states.map((state, index) => [
+        index ? " → " : "",
+        el("span", { class: "state" }, visible(state)),
+      ]),
+      kernel.length
+        ? el(
+            "span",
+            { class: "kernel-states" },
+            say("kernel-states"),
+            " ",
+            visible(kernel.join(" → ")),
+          )
+        : null,
+    );
   }
 
   picture(connection) {
@@ -50,13 +80,21 @@ export class States {
     });
     const walked = new Set(steps.flat().map(({ from, to }) => `${from} ${to}`));
     const visited = new Map(ENDS.map((end) => [end, new Set(nodesOf(connection.states[end]))]));
-    const label = say("states-label", { client: connection.states.client.join(" → "), server: connection.states.server.join(" → ") });
+    const label = say("states-label", {
+      client: connection.states.client.join(" → "),
+      server: connection.states.server.join(" → "),
+    });
     return svg(
       "svg",
       { class: "states", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
       [...arcs.values()].map((arc) => drawArc(arc, walked.has(`${arc.from} ${arc.to}`))),
       ENDS.flatMap((end, side) => steps[side].map((step, index) => drawStep(step, end, index + 1))),
-      Object.keys(PLACES).map((state) => drawState(state, ENDS.filter((end) => visited.get(end).has(state)))),
+      Object.keys(PLACES).map((state) =>
+        drawState(
+          state,
+          ENDS.filter((end) => visited.get(end).has(state)),
+        ),
+      ),
     );
   }
 
@@ -82,7 +120,10 @@ function nodesOf(states) {
 
 function stepsOf(states) {
   const nodes = nodesOf(states);
-  return nodes.slice(1).map((to, index) => ({ from: nodes[index] === "END" ? "CLOSED" : nodes[index], to })).filter(({ from, to }) => PLACES[from] && PLACES[to]);
+  return nodes
+    .slice(1)
+    .map((to, index) => ({ from: nodes[index] === "END" ? "CLOSED" : nodes[index], to }))
+    .filter(({ from, to }) => PLACES[from] && PLACES[to]);
 }
 
 function drawState(state, ends) {
@@ -98,7 +139,14 @@ function drawState(state, ends) {
 
 function drawArc({ from, to, events }, walked) {
   const line = arcLine(from, to, 7);
-  return svg("g", { class: "arc" }, svg("path", { d: line.d }), arrowHead(line), svg("title", {}, `${from} → ${to === "END" ? "CLOSED" : to}: ${events.join(", ")}`), words(line, events, walked ? 17 : 8));
+  return svg(
+    "g",
+    { class: "arc" },
+    svg("path", { d: line.d }),
+    arrowHead(line),
+    svg("title", {}, `${from} → ${to === "END" ? "CLOSED" : to}: ${events.join(", ")}`),
+    words(line, events, walked ? 17 : 8),
+  );
 }
 
 function words({ middle, normal }, events, away) {
@@ -116,7 +164,9 @@ function drawStep({ from, to }, end, number) {
     { class: `step ${end}` },
     svg("path", { d: line.d }),
     arrowHead(line),
-    end === "client" ? svg("circle", { cx: x, cy: y, r: 9 }) : svg("rect", { x: x - 8.5, y: y - 8.5, width: 17, height: 17, rx: 3 }),
+    end === "client"
+      ? svg("circle", { cx: x, cy: y, r: 9 })
+      : svg("rect", { x: x - 8.5, y: y - 8.5, width: 17, height: 17, rx: 3 }),
     svg("text", { x, y: y + 3.6, "text-anchor": "middle" }, String(number)),
   );
 }
@@ -134,8 +184,17 @@ function arcLine(from, to, aside) {
   // Far ways go around what lies between.
   const bend = bends(from, to);
   const control = [(start[0] + end[0]) / 2 + bend[0], (start[1] + end[1]) / 2 + bend[1]];
-  const at = (t) => [0, 1].map((i) => (1 - t) ** 2 * start[i] + 2 * t * (1 - t) * control[i] + t * t * end[i]);
-  return { d: `M${start.map(round)}Q${control.map(round)} ${end.map(round)}`, start, end, control, normal, middle: at(0.5), at };
+  const at = (t) =>
+    [0, 1].map((i) => (1 - t) ** 2 * start[i] + 2 * t * (1 - t) * control[i] + t * t * end[i]);
+  return {
+    d: `M${start.map(round)}Q${control.map(round)} ${end.map(round)}`,
+    start,
+    end,
+    control,
+    normal,
+    middle: at(0.5),
+    at,
+  };
 }
 
 const BENDS = {
@@ -153,8 +212,12 @@ const bends = (from, to) => BENDS[`${from} ${to}`] ?? [0, 0];
 
 // Where a line that leaves `inside` in a direction crosses the border of the box around `center`.
 function edge(inside, [dx, dy], center) {
-  const limit = (position, middle, half, step) => (step === 0 ? Infinity : ((step > 0 ? middle + half : middle - half) - position) / step);
-  const t = Math.min(limit(inside[0], center[0], BOX.width / 2 + 2, dx), limit(inside[1], center[1], BOX.height / 2 + 2, dy));
+  const limit = (position, middle, half, step) =>
+    step === 0 ? Infinity : ((step > 0 ? middle + half : middle - half) - position) / step;
+  const t = Math.min(
+    limit(inside[0], center[0], BOX.width / 2 + 2, dx),
+    limit(inside[1], center[1], BOX.height / 2 + 2, dy),
+  );
   return [inside[0] + dx * t, inside[1] + dy * t];
 }
 

@@ -20,7 +20,12 @@ export class Table {
       if (width) head.style.width = `${width}px`;
       return head;
     });
-    this.table = el("table", { role: "grid", "aria-label": say(`${kind}s`) }, el("thead", {}, el("tr", {}, heads)), this.body);
+    this.table = el(
+      "table",
+      { role: "grid", "aria-label": say(`${kind}s`) },
+      el("thead", {}, el("tr", {}, heads)),
+      this.body,
+    );
     clear(frame, this.table);
     this.things = [];
     follow(this.body, selection);
@@ -40,13 +45,17 @@ export class Table {
   draw() {
     const { frame, things } = this;
     const first = this.whole ? 0 : Math.max(0, Math.floor(frame.scrollTop / ROW) - AROUND);
-    const last = this.whole ? Math.min(things.length, PRINTED_ROWS) : Math.min(things.length, Math.ceil((frame.scrollTop + frame.clientHeight) / ROW) + AROUND);
+    const last = this.whole
+      ? Math.min(things.length, PRINTED_ROWS)
+      : Math.min(things.length, Math.ceil((frame.scrollTop + frame.clientHeight) / ROW) + AROUND);
     if (first === this.first && last === this.last) return;
     this.first = first;
     this.last = last;
     this.above.style.height = `${first * ROW}px`;
     this.below.style.height = `${Math.max(0, this.whole ? 0 : things.length - last) * ROW}px`;
-    const kept = new Map([...this.body.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, row]));
+    const kept = new Map(
+      [...this.body.querySelectorAll("[data-key]")].map((row) => [row.dataset.key, row]),
+    );
     const rows = things.slice(first, last).map((thing, index) => {
       const key = `${this.kind}-${thing.id}`;
       const row = kept.get(key) ?? this.row(thing, key);
@@ -60,9 +69,17 @@ export class Table {
   row(thing, key) {
     const cells = this.columns.map(([name, , cell]) => {
       const content = cell(thing, this.model);
-      return el("td", { class: `col-${name}`, title: typeof content === "string" ? content : null }, content);
+      return el(
+        "td",
+        { class: `col-${name}`, title: typeof content === "string" ? content : null },
+        content,
+      );
     });
-    return el("tr", { "data-key": key, tabindex: -1, class: this.styles(thing, this.model) }, cells);
+    return el(
+      "tr",
+      { "data-key": key, tabindex: -1, class: this.styles(thing, this.model) },
+      cells,
+    );
   }
 
   light() {
@@ -100,7 +117,8 @@ export class Table {
       frame.scrollTop = y - (frame.clientHeight - head) / 2;
       this.draw();
     }
-    if (this.body.contains(document.activeElement)) this.element(key)?.focus({ preventScroll: true });
+    if (this.body.contains(document.activeElement))
+      this.element(key)?.focus({ preventScroll: true });
   }
 
   print(on) {
@@ -114,13 +132,24 @@ export class Table {
 const CONFIDENCE_SIGNS = { certain: "●", likely: "◐", unexplained: "○" };
 
 export function confidence(level) {
-  return el("span", { class: `confidence ${level}` }, el("span", { "aria-hidden": "true" }, `${CONFIDENCE_SIGNS[level]} `), say(level));
+  return el(
+    "span",
+    { class: `confidence ${level}` },
+    el("span", { "aria-hidden": "true" }, `${CONFIDENCE_SIGNS[level]} `),
+    say(level),
+  );
 }
 
 const links = (prefix, kind, ids) =>
-  ids.flatMap((id, index) => [index ? " " : "", el("a", { href: `#${kind}-${id}` }, `${prefix}${id}`)]);
+  ids.flatMap((id, index) => [
+    index ? " " : "",
+    el("a", { href: `#${kind}-${id}` }, `${prefix}${id}`),
+  ]);
 
-const few = (prefix, kind, ids) => (ids.length > 3 ? [links(prefix, kind, ids.slice(0, 2)), ` … ${ids.length}`] : links(prefix, kind, ids));
+const few = (prefix, kind, ids) =>
+  ids.length > 3
+    ? [links(prefix, kind, ids.slice(0, 2)), ` … ${ids.length}`]
+    : links(prefix, kind, ids);
 
 // As strace shows calls.
 export const CALLS = {
@@ -152,13 +181,23 @@ export const SEGMENTS = {
     ["cause", 170, (segment) => visible(segmentTie(segment))],
   ],
   styles: (segment, model) =>
-    [`cause-${segment.cause.kind}`, segment.flags.includes("R") && "reset", segment.retransmission && "again", model.lost.has(segment.id) && "lost"].filter(Boolean).join(" "),
+    [
+      `cause-${segment.cause.kind}`,
+      segment.flags.includes("R") && "reset",
+      segment.retransmission && "again",
+      model.lost.has(segment.id) && "lost",
+    ]
+      .filter(Boolean)
+      .join(" "),
 };
 
 // [SYN, ACK] Seq=0 Ack=1 Win=65535 Len=0
 export function info(segment) {
   if (segment.protocol !== "TCP") return segmentHead(segment);
-  const parts = [`[${segmentHead(segment).replaceAll(" ", ", ")}]`, `Seq=${segment.relative_seq ?? segment.seq}`];
+  const parts = [
+    `[${segmentHead(segment).replaceAll(" ", ", ")}]`,
+    `Seq=${segment.relative_seq ?? segment.seq}`,
+  ];
   if (segment.flags.includes("A")) parts.push(`Ack=${segment.relative_ack ?? segment.ack}`);
   parts.push(`Win=${segment.window}`, `Len=${segment.length}`);
   return parts.join(" ");
@@ -181,5 +220,6 @@ export const KERNEL = {
 };
 
 export const detailText = (detail) =>
-  Object.entries(detail).map(([name, value]) => `${visible(name)}=${told(name, value)}`).join(" ");
-
+  Object.entries(detail)
+    .map(([name, value]) => `${visible(name)}=${told(name, value)}`)
+    .join(" ");

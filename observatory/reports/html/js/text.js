@@ -31,7 +31,9 @@ export function useMessages(texts) {
 // The text of a key, with {names} replaced; values are shown safely.
 export function say(key, values = {}) {
   const text = table[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? visible(values[name]) : whole));
+  return text.replace(/\{(\w+)\}/g, (whole, name) =>
+    name in values ? visible(values[name]) : whole,
+  );
 }
 
 // --- Numbers ---
@@ -73,11 +75,20 @@ export function parseTime(text) {
   const match = /^\s*([\d.,]+)\s*(ns|µs|μs|us|ms|s)?\s*$/.exec(text);
   if (!match) return null;
   const value = Number(match[1].replaceAll(",", ""));
-  const unit = { ns: 1, us: 1e3, "µs": 1e3, "μs": 1e3, ms: 1e6, s: 1e9 }[match[2] ?? "ms"];
+  const unit = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9 }[match[2] ?? "ms"];
   return Number.isFinite(value) ? value * unit : null;
 }
 
-const FLAG_NAMES = { S: "SYN", F: "FIN", R: "RST", P: "PSH", A: "ACK", U: "URG", E: "ECE", C: "CWR" };
+const FLAG_NAMES = {
+  S: "SYN",
+  F: "FIN",
+  R: "RST",
+  P: "PSH",
+  A: "ACK",
+  U: "URG",
+  E: "ECE",
+  C: "CWR",
+};
 
 export const flagNames = (flags) => [...flags].map((flag) => FLAG_NAMES[flag] ?? flag);
 

@@ -13,12 +13,16 @@ export class Why {
   constructor(frame, model, selection) {
     this.frame = frame;
     this.selection = selection;
-    this.detail = el("section", { class: "detail", "aria-live": "polite", "aria-label": say("why-selected"), hidden: true });
+    this.detail = el("section", {
+      class: "detail",
+      "aria-live": "polite",
+      "aria-label": say("why-selected"),
+      hidden: true,
+    });
     this.reasons = el("section", { class: "reasons", "aria-label": say("why") });
     clear(frame, this.detail, this.reasons);
     this.use(model);
     follow(this.reasons, selection);
-    this.detail.addEventListener("pointerover", (event) => this.pointed(event));
     selection.subscribe(() => this.show());
   }
 
@@ -27,9 +31,6 @@ export class Why {
     this.showReasons();
     this.show();
   }
-
-  // A link in the panel lights nothing up: it is followed, or not.
-  pointed() {}
 
   show() {
     const key = this.selection.active;
@@ -40,8 +41,21 @@ export class Why {
     if (!known || (this.shown === key && this.shownOf === this.model)) return;
     this.shown = key;
     this.shownOf = this.model;
-    const parts = { call: () => this.call(known), segment: () => this.segment(known), kernel: () => this.event(known) }[this.model.kind(key)]();
-    const close = el("button", { type: "button", class: "close", "aria-label": say("close"), onclick: () => this.selection.pin(null) }, "×");
+    const parts = {
+      call: () => this.call(known),
+      segment: () => this.segment(known),
+      kernel: () => this.event(known),
+    }[this.model.kind(key)]();
+    const close = el(
+      "button",
+      {
+        type: "button",
+        class: "close",
+        "aria-label": say("close"),
+        onclick: () => this.selection.pin(null),
+      },
+      "×",
+    );
     clear(this.detail, close, parts);
   }
 
@@ -49,9 +63,17 @@ export class Why {
 
   call(call) {
     const { explanation } = call;
-    const where = [say("by", { process: this.model.processName(call.pid) }), call.site && say("at", { site: call.site })];
+    const where = [
+      say("by", { process: this.model.processName(call.pid) }),
+      call.site && say("at", { site: call.site }),
+    ];
     return [
-      el("h3", { class: call.errno ? "failed" : null }, el("span", { class: "number" }, `c${call.id} `), el("code", {}, visible(call.text))),
+      el(
+        "h3",
+        { class: call.errno ? "failed" : null },
+        el("span", { class: "number" }, `c${call.id} `),
+        el("code", {}, visible(call.text)),
+      ),
       el("p", { class: "where" }, where.filter(Boolean).join(" ")),
       el("p", { class: "badges" }, confidence(explanation.confidence)),
       el("p", { class: "explanation" }, this.linked(explanation.text)),
@@ -77,8 +99,24 @@ export class Why {
       ...evidence.kernel.map((id) => `kernel-${id}`),
     ];
     return [
-      keys.length ? el("p", { class: "evidence" }, el("span", { class: "title" }, say("evidence")), " ", this.chips(keys, true)) : null,
-      reference ? el("p", { class: "reference" }, el("span", { class: "title" }, say("reference")), " ", referenced(reference)) : null,
+      keys.length
+        ? el(
+            "p",
+            { class: "evidence" },
+            el("span", { class: "title" }, say("evidence")),
+            " ",
+            this.chips(keys, true),
+          )
+        : null,
+      reference
+        ? el(
+            "p",
+            { class: "reference" },
+            el("span", { class: "title" }, say("reference")),
+            " ",
+            referenced(reference),
+          )
+        : null,
     ];
   }
 
@@ -87,10 +125,34 @@ export class Why {
   segment(segment) {
     const { cause } = segment;
     return [
-      el("h3", {}, el("span", { class: "number" }, `#${segment.id} `), el("code", {}, visible(`${segmentHead(segment)} ${segmentNumbers(segment)}`))),
+      el(
+        "h3",
+        {},
+        el("span", { class: "number" }, `#${segment.id} `),
+        el("code", {}, visible(`${segmentHead(segment)} ${segmentNumbers(segment)}`)),
+      ),
       el("p", { class: "where" }, visible(segment.src), " → ", visible(segment.dst)),
-      el("p", { class: "badges" }, confidence(cause.confidence), this.model.lost.has(segment.id) ? el("span", { class: "badge lost" }, `✗ ${say(segment.sightings?.length ? "lost-there" : "lost")}`) : null, segment.retransmission ? el("span", { class: "badge again" }, `↻ ${say("retransmission")}`) : null),
-      el("p", { class: "explanation" }, say(`cause-${cause.kind}`), cause.reason ? [": ", this.linked(cause.reason)] : null),
+      el(
+        "p",
+        { class: "badges" },
+        confidence(cause.confidence),
+        this.model.lost.has(segment.id)
+          ? el(
+              "span",
+              { class: "badge lost" },
+              `✗ ${say(segment.sightings?.length ? "lost-there" : "lost")}`,
+            )
+          : null,
+        segment.retransmission
+          ? el("span", { class: "badge again" }, `↻ ${say("retransmission")}`)
+          : null,
+      ),
+      el(
+        "p",
+        { class: "explanation" },
+        say(`cause-${cause.kind}`),
+        cause.reason ? [": ", this.linked(cause.reason)] : null,
+      ),
       this.ties(`segment-${segment.id}`),
       this.testimony(`segment-${segment.id}`, segment.kernel),
       facts([
@@ -100,8 +162,16 @@ export class Why {
         ["interface", visible(segment.interface ?? "")],
         ["length", bytes(segment.length)],
         ["window", segment.window !== null && this.window(segment)],
-        ["sequence", segment.seq !== null && `${segment.seq}${segment.relative_seq === null ? "" : ` (${segment.relative_seq})`}`],
-        ["acknowledges", segment.flags.includes("A") && `${segment.ack}${segment.relative_ack === null ? "" : ` (${segment.relative_ack})`}`],
+        [
+          "sequence",
+          segment.seq !== null &&
+            `${segment.seq}${segment.relative_seq === null ? "" : ` (${segment.relative_seq})`}`,
+        ],
+        [
+          "acknowledges",
+          segment.flags.includes("A") &&
+            `${segment.ack}${segment.relative_ack === null ? "" : ` (${segment.relative_ack})`}`,
+        ],
         ["connection", segment.connection && this.connectionLink(segment.connection)],
         ["from-process", segment.src_pid && this.model.processName(segment.src_pid)],
         ["to-process", segment.dst_pid && this.model.processName(segment.dst_pid)],
@@ -117,7 +187,11 @@ export class Why {
     return el(
       "p",
       { class: `testimony ${testimony?.verdict ?? ""}` },
-      el("span", { class: "title" }, say(testimony ? `verdict-${testimony.verdict}` : "kernel-says")),
+      el(
+        "span",
+        { class: "title" },
+        say(testimony ? `verdict-${testimony.verdict}` : "kernel-says"),
+      ),
       testimony?.said ? [" ", visible(testimony.said)] : null,
       " ",
       this.chips(events, true),
@@ -126,7 +200,9 @@ export class Why {
 
   window(segment) {
     const scaled = this.model.window(segment);
-    return scaled === null || scaled === segment.window ? grouped(segment.window) : say("scaled-window", { window: grouped(segment.window), bytes: grouped(scaled) });
+    return scaled === null || scaled === segment.window
+      ? grouped(segment.window)
+      : say("scaled-window", { window: grouped(segment.window), bytes: grouped(scaled) });
   }
 
   // --- The kernel's word ---
@@ -134,9 +210,19 @@ export class Why {
   event(event) {
     return [
       el("h3", {}, el("span", { class: "number" }, `k${event.id} `), visible(eventWords(event))),
-      el("p", { class: "where" }, visible(event.event), event.pid ? [" · ", say("in", { process: this.model.processName(event.pid) })] : null),
-      event.src || event.dst ? el("p", { class: "where" }, visible(event.src ?? "?"), " → ", visible(event.dst ?? "?")) : null,
-      facts([["time", moment(event.time_ns)], ...Object.entries(event.detail).map(([name, value]) => [null, told(name, value), name])]),
+      el(
+        "p",
+        { class: "where" },
+        visible(event.event),
+        event.pid ? [" · ", say("in", { process: this.model.processName(event.pid) })] : null,
+      ),
+      event.src || event.dst
+        ? el("p", { class: "where" }, visible(event.src ?? "?"), " → ", visible(event.dst ?? "?"))
+        : null,
+      facts([
+        ["time", moment(event.time_ns)],
+        ...Object.entries(event.detail).map(([name, value]) => [null, told(name, value), name]),
+      ]),
       this.ties(`kernel-${event.id}`),
     ];
   }
@@ -153,7 +239,12 @@ export class Why {
       "dl",
       { class: "ties" },
       [...groups.values()].map(({ role, side, keys }) => [
-        el("dt", {}, el("span", { "aria-hidden": "true" }, side === "cause" ? "← " : "→ "), say(`role-${role}`)),
+        el(
+          "dt",
+          {},
+          el("span", { "aria-hidden": "true" }, side === "cause" ? "← " : "→ "),
+          say(`role-${role}`),
+        ),
         el("dd", {}, this.chips(keys)),
       ]),
     );
@@ -162,13 +253,30 @@ export class Why {
   chips(keys, brief = false) {
     const shown = keys.slice(0, brief ? 60 : MOST_TIES);
     const chips = shown.flatMap((key) => [this.chip(key, brief), " "]);
-    return keys.length > shown.length ? [...chips, el("span", { class: "more" }, say("more", { count: grouped(keys.length - shown.length) }))] : chips;
+    return keys.length > shown.length
+      ? [
+          ...chips,
+          el(
+            "span",
+            { class: "more" },
+            say("more", { count: grouped(keys.length - shown.length) }),
+          ),
+        ]
+      : chips;
   }
 
   chip(key, brief = false) {
     if (!this.model.get(key)) return el("span", { class: "chip" }, this.model.short(key));
     const text = brief ? this.model.short(key) : this.model.label(key);
-    return el("a", { class: `chip ${this.model.kind(key)}`, href: `#${key}`, title: brief ? this.model.label(key) : null }, text);
+    return el(
+      "a",
+      {
+        class: `chip ${this.model.kind(key)}`,
+        href: `#${key}`,
+        title: brief ? this.model.label(key) : null,
+      },
+      text,
+    );
   }
 
   connectionLink(id) {
@@ -188,15 +296,37 @@ export class Why {
   showReasons() {
     const reasons = this.kinds();
     const items = reasons.slice(0, MOST_REASONS).map((one) => this.reason(one));
-    const more = reasons.slice(MOST_REASONS).flatMap(({ ids, likewise }) => [...ids, ...likewise]).length;
+    const more = reasons
+      .slice(MOST_REASONS)
+      .flatMap(({ ids, likewise }) => [...ids, ...likewise]).length;
     const doubtful = this.model.document.segments.filter((one) => one.cause.kind === "unknown");
     clear(
       this.reasons,
       el("h2", {}, say("why")),
-      this.model.document.calls.length === 0 ? el("p", { class: "quiet" }, say("no-calls")) : items.length === 0 ? el("p", { class: "quiet" }, say("all-plain")) : null,
+      this.model.document.calls.length === 0
+        ? el("p", { class: "quiet" }, say("no-calls"))
+        : items.length === 0
+          ? el("p", { class: "quiet" }, say("all-plain"))
+          : null,
       el("ol", { class: "cards" }, items),
       more > 0 ? el("p", { class: "quiet" }, say("more-reasons", { count: grouped(more) })) : null,
-      doubtful.length ? [el("h3", { class: "alarm" }, say("unknown-causes", { count: grouped(doubtful.length) })), el("p", {}, this.chips(doubtful.map((one) => `segment-${one.id}`), true))] : null,
+      doubtful.length
+        ? [
+            el(
+              "h3",
+              { class: "alarm" },
+              say("unknown-causes", { count: grouped(doubtful.length) }),
+            ),
+            el(
+              "p",
+              {},
+              this.chips(
+                doubtful.map((one) => `segment-${one.id}`),
+                true,
+              ),
+            ),
+          ]
+        : null,
       el("p", { class: "quiet hint" }, say("hint")),
     );
   }
@@ -222,14 +352,38 @@ export class Why {
     const call = this.model.get(`call-${ids[0]}`);
     const { explanation } = call;
     const others = ids.slice(1);
-    const calls = (key, numbers) => (numbers.length ? el("p", { class: "quiet" }, say(key), " ", this.chips(numbers.map((id) => `call-${id}`), true)) : null);
+    const calls = (key, numbers) =>
+      numbers.length
+        ? el(
+            "p",
+            { class: "quiet" },
+            say(key),
+            " ",
+            this.chips(
+              numbers.map((id) => `call-${id}`),
+              true,
+            ),
+          )
+        : null;
     return el(
       "li",
       { class: `card ${explanation.confidence}${call.errno ? " failed" : ""}` },
-      el("a", { class: "card-head", href: `#call-${call.id}` }, el("span", { class: "number" }, `c${call.id} `), el("code", {}, visible(call.text))),
-      el("p", { class: "where" }, say("by", { process: this.model.processName(call.pid) }), explanation.confidence === "certain" ? null : [" · ", confidence(explanation.confidence)]),
+      el(
+        "a",
+        { class: "card-head", href: `#call-${call.id}` },
+        el("span", { class: "number" }, `c${call.id} `),
+        el("code", {}, visible(call.text)),
+      ),
+      el(
+        "p",
+        { class: "where" },
+        say("by", { process: this.model.processName(call.pid) }),
+        explanation.confidence === "certain" ? null : [" · ", confidence(explanation.confidence)],
+      ),
       el("p", {}, this.linked(explanation.text)),
-      explanation.reference ? el("p", { class: "evidence" }, referenced(explanation.reference)) : null,
+      explanation.reference
+        ? el("p", { class: "evidence" }, referenced(explanation.reference))
+        : null,
       calls("also", others),
       calls("likewise", likewise),
     );
@@ -244,8 +398,17 @@ function group(groups, { key, role }, side) {
 
 // [message key or null, value, name]
 function facts(rows) {
-  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== false && value !== "");
-  return el("dl", { class: "facts" }, shown.map(([key, value, name]) => [el("dt", {}, key ? say(`fact-${key}`) : visible(name)), el("dd", {}, typeof value === "string" ? visible(value) : value)]));
+  const shown = rows.filter(
+    ([, value]) => value !== null && value !== undefined && value !== false && value !== "",
+  );
+  return el(
+    "dl",
+    { class: "facts" },
+    shown.map(([key, value, name]) => [
+      el("dt", {}, key ? say(`fact-${key}`) : visible(name)),
+      el("dd", {}, typeof value === "string" ? visible(value) : value),
+    ]),
+  );
 }
 
 // What the kernel said of the socket before the call and after it.
@@ -258,8 +421,30 @@ function asked(values) {
     "table",
     { class: "asked" },
     el("caption", {}, say("asked")),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), el("th", { scope: "col" }, say("before")), el("th", { scope: "col" }, say("after")))),
-    el("tbody", {}, names.map((name) => el("tr", { class: shown(name, before) === shown(name, after) ? "same" : "other" }, el("th", { scope: "row" }, visible(name)), el("td", {}, shown(name, before)), el("td", {}, shown(name, after))))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, ""),
+        el("th", { scope: "col" }, say("before")),
+        el("th", { scope: "col" }, say("after")),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      names.map((name) =>
+        el(
+          "tr",
+          { class: shown(name, before) === shown(name, after) ? "same" : "other" },
+          el("th", { scope: "row" }, visible(name)),
+          el("td", {}, shown(name, before)),
+          el("td", {}, shown(name, after)),
+        ),
+      ),
+    ),
   );
 }
 
@@ -271,7 +456,19 @@ function sightings(segment) {
     "div",
     { class: "sightings" },
     el("h4", {}, say("sightings")),
-    el("ol", {}, seen.map((one) => el("li", {}, el("code", {}, visible(one.interface ?? "?")), ` ${visible(one.direction ?? "")} `, one === seen[0] ? moment(one.time_ns) : `+${duration(one.time_ns - first)}`))),
+    el(
+      "ol",
+      {},
+      seen.map((one) =>
+        el(
+          "li",
+          {},
+          el("code", {}, visible(one.interface ?? "?")),
+          ` ${visible(one.direction ?? "")} `,
+          one === seen[0] ? moment(one.time_ns) : `+${duration(one.time_ns - first)}`,
+        ),
+      ),
+    ),
   );
 }
 
@@ -281,6 +478,14 @@ function referenced(reference) {
     const match = /^RFC (\d+)(?: (\d+(?:\.\d+)*))?$/.exec(part);
     if (!match) return visible(part);
     const section = match[2] ? `#section-${match[2]}` : "";
-    return el("a", { href: `https://www.rfc-editor.org/rfc/rfc${match[1]}${section}`, rel: "noreferrer", target: "_blank" }, part);
+    return el(
+      "a",
+      {
+        href: `https://www.rfc-editor.org/rfc/rfc${match[1]}${section}`,
+        rel: "noreferrer",
+        target: "_blank",
+      },
+      part,
+    );
   });
 }
