@@ -23,12 +23,12 @@ class Messages:
 
     def __init__(self, lang: str, texts: Mapping[str, str]) -> None:
         self.lang = lang
-        self._texts = texts
+        self.texts = texts
         self.missing: set[str] = set()
 
     def say(self, key: str, english: str) -> str:
         """The text under ``key``, or the English one."""
-        found = self._texts.get(key)
+        found = self.texts.get(key)
         if found is not None:
             return found
         if self.lang != ENGLISH:
@@ -37,11 +37,11 @@ class Messages:
 
     def under(self, prefix: str) -> dict[str, str]:
         """The texts whose keys begin with ``prefix``, by what comes after it."""
-        found = self._texts.items()
+        found = self.texts.items()
         return {key.removeprefix(prefix): text for key, text in found if key.startswith(prefix)}
 
     def __contains__(self, key: str) -> bool:
-        return key in self._texts
+        return key in self.texts
 
 
 def languages() -> tuple[str, ...]:

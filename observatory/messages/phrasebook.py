@@ -14,10 +14,10 @@ one word that is a name (``server:80``), ``{name:v}`` any words that are names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from string import Formatter
 
-from observatory.messages import Messages
+from observatory.messages import ENGLISH, Messages
 
 PREFIX = "phrase/"
 
@@ -40,11 +40,12 @@ _SEAM = re.compile(
 
 class Phrasebook:
     """Says English sentences in the language of ``words``; what it does not know stays English,
-    and is counted there (its numbers taken out)."""
+    and is counted there (its numbers taken out). ``prefix`` is that of the table it reads."""
 
-    def __init__(self, words: Messages) -> None:
+    def __init__(self, words: Messages, prefix: str = PREFIX) -> None:
         self._words = words
-        phrases = [_Phrase(english, text) for english, text in words.under(PREFIX).items()]
+        self._prefix = prefix
+        phrases = [_Phrase(english, text) for english, text in words.under(prefix).items()]
         self._phrases = sorted(phrases, key=lambda one: -one.weight)
         self._said: dict[str, str] = {}
 
@@ -74,8 +75,16 @@ class Phrasebook:
                 said = {name: self.say(parts[name]) for name in phrase.said}
                 return _SEAM.sub(" ", phrase.text.format_map(parts | said))
         if _WORD.search(text):
-            self._words.say(PREFIX + re.sub(r"\d+", "0", text), text)
+            self._words.say(self._prefix + re.sub(r"\d+", "0", text), text)
         return text
+
+
+def speech(words: Messages) -> Callable[[str], str]:
+    """How the reports' own words are said (``report/TEXT`` in the tables): what is none of them,
+    a command line or a sentence that is said already, stays as it is and is not counted."""
+    if words.lang == ENGLISH:
+        return str
+    return Phrasebook(Messages(words.lang, words.texts), "report/").say
 
 
 class _Phrase:

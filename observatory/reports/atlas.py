@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from observatory.codec.calltext import call_text
 from observatory.codec.errnos import message
 from observatory.messages import Messages
+from observatory.messages.phrasebook import speech
 from observatory.model import Analysis, Confidence
 from observatory.reports import svg
 from observatory.reports.labels import (
@@ -232,7 +233,8 @@ def _page(one: Subject, near: Sequence[tuple[str, str]], words: Messages) -> Ite
 
 
 def _why(analysis: Analysis, words: Messages) -> Iterator[str]:
-    for reason in reasons(analysis):
+    say = speech(words)
+    for reason in reasons(analysis, say):
         for each in reason.headings:
             yield f"- {code(each)}  "
         explanation = reason.calls[0].explanation
@@ -242,8 +244,8 @@ def _why(analysis: Analysis, words: Messages) -> Iterator[str]:
         elif explanation.confidence is Confidence.LIKELY:
             text = f"*{words.say('atlas/likely', 'Likely:')}* {text}"
         yield f"  {text}  "
-        if evidence_text(reason):
-            yield f"  *{plain(evidence_text(reason))}*"
+        if about := evidence_text(reason, say):
+            yield f"  *{plain(about)}*"
         yield ""
 
 
@@ -276,6 +278,7 @@ def _segments(analysis: Analysis, words: Messages) -> Iterator[str]:
         yield words.say("atlas/nothing-sent", "Nothing went over the wire.")
         return
     start = analysis.segments[0].segment.time_ns
+    say = speech(words)
     columns = (("time", "µs"), ("segment", "segment"), ("from", "from"), ("to", "to"))
     header = ("", *(words.say(f"atlas/column-{key}", english) for key, english in columns))
     header = (*header, words.say("atlas/column-cause", "cause"))
@@ -292,7 +295,7 @@ def _segments(analysis: Analysis, words: Messages) -> Iterator[str]:
                 plain(f"{what} {detail}"),
                 source,
                 target,
-                plain(cause_sentence(one.cause) + completes),
+                plain(cause_sentence(one.cause, say) + completes),
             )
         )
     yield from table(header, rows)

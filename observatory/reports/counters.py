@@ -84,7 +84,7 @@ def counters(trace: Trace, look: Look) -> list[str]:
         return []
     names = [look.text(_name(counter)) for counter, _ in told]
     widest = max(map(cells, names))
-    lines = [look.paint(_title(trace), "title")]
+    lines = [look.title(_title(trace))]
     for name, (_, meaning) in zip(names, told, strict=True):
         lines += look.paragraph(meaning, f"  {name:{widest}}  ", " " * (widest + 4))
     return lines

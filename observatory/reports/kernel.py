@@ -42,7 +42,7 @@ def kernel_section(analysis: Analysis, look: Look, full: bool = False) -> list[s
         *_events(analysis, look, full),
         *_witness(analysis, look),
     ]
-    return [look.paint("Kernel", "title"), *told] if told else []
+    return [look.title("Kernel"), *told] if told else []
 
 
 def _differences(analysis: Analysis, look: Look) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from observatory.model import (
@@ -159,8 +159,9 @@ def calls_text(ids: tuple[int, ...]) -> str:
     return " ".join(f"c{number}" for number in ids)
 
 
-def cause_sentence(cause: Cause) -> str:
-    """A cause in full: ``answers #3: SYN-ACK``, ``cause unknown: …``, with its doubt."""
+def cause_sentence(cause: Cause, say: Callable[[str], str] = str) -> str:
+    """A cause in full: ``answers #3: SYN-ACK``, ``cause unknown: …``, with its doubt; ``say``
+    says the words before the reason in the report's language."""
     doubt = " (likely)" if cause.confidence is Confidence.LIKELY else ""
     about = {
         CauseKind.CALL: "sent by a call" if cause.call is None else f"sent by c{cause.call}",
@@ -173,4 +174,5 @@ def cause_sentence(cause: Cause) -> str:
         else f"made on the path of #{cause.segment}",
         CauseKind.UNKNOWN: "cause unknown",
     }[cause.kind]
-    return f"{about}{doubt}: {cause.reason}" if cause.reason else f"{about}{doubt}"
+    about = say(f"{about}{doubt}")
+    return f"{about}{say(': ')}{cause.reason}" if cause.reason else about

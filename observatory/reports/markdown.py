@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from observatory import messages
 from observatory.codec.calltext import call_text
 from observatory.codec.printable import printable
+from observatory.messages.phrasebook import speech
 from observatory.model import Analysis, Confidence, Trace
 from observatory.reports.counters import telling
 from observatory.reports.drawing import draw
@@ -26,6 +28,7 @@ from observatory.reports.text import coverage_text
 from observatory.reports.why import UNEXPLAINED_WORDS, evidence_text, reasons
 
 LADDER_WIDTH = 100
+Say = Callable[[str], str]
 # What Markdown or HTML would take for markup in text that is none.
 ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|~"} | {"&": "&amp;"})
 
@@ -37,53 +40,54 @@ def render(analysis: Analysis, full: bool = False) -> str:
 
 
 def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
-    run = analysis.trace.run
+    run, say = analysis.trace.run, speech(messages.load(analysis.language))
     yield f"# {plain(run.scenario or run.command or 'Capture')}"
     yield ""
     if run.kernel:
         yield from (plain(run.kernel), "")
-    yield f"**{coverage_text(analysis.coverage)}**"
+    yield f"**{coverage_text(analysis.coverage, say)}**"
     yield ""
     if sentences := list(told(analysis.trace)):
-        yield from ("## Path", "", *(f"- {plain(sentence)}" for sentence in sentences), "")
-    drawn = draw(ladder(analysis), Look(LADDER_WIDTH), full)
+        yield from (say("## Path"), "", *(f"- {plain(sentence)}" for sentence in sentences), "")
+    drawn = draw(ladder(analysis), Look(LADDER_WIDTH, say=say), full)
     if drawn:
         yield from ("```text", *(line.replace("```", "'''") for line in drawn), "```", "")
-    yield from _why(analysis)
-    yield from _calls(analysis)
-    yield from _segments(analysis)
-    yield from _connections(analysis)
-    yield from _counters(analysis.trace)
-    yield from _notes(analysis)
+    yield from _why(analysis, say)
+    yield from _calls(analysis, say)
+    yield from _segments(analysis, say)
+    yield from _connections(analysis, say)
+    yield from _counters(analysis.trace, say)
+    yield from _notes(analysis, say)
 
 
-def _why(analysis: Analysis) -> Iterator[str]:
-    found = reasons(analysis)
+def _why(analysis: Analysis, say: Say) -> Iterator[str]:
+    found = reasons(analysis, say)
     if not found:
         return
-    yield from ("## Why", "")
+    yield from (say("## Why"), "")
     for reason in found:
         for heading in reason.headings:
             yield f"- {code(heading)}  "
         explanation = reason.calls[0].explanation
         words = plain(explanation.text)
         if reason.unexplained:
-            words = f"**{UNEXPLAINED_WORDS}.** {words}"
+            words = f"**{say(UNEXPLAINED_WORDS)}.** {words}"
         elif explanation.confidence is Confidence.LIKELY:
-            words = f"*Likely:* {words}"
+            words = f"*{say('Likely:')}* {words}"
         yield f"  {words}  "
-        yield f"  *{plain(evidence_text(reason))}*" if evidence_text(reason) else ""
+        about = evidence_text(reason, say)
+        yield f"  *{plain(about)}*" if about else ""
     yield ""
 
 
-def _calls(analysis: Analysis) -> Iterator[str]:
+def _calls(analysis: Analysis, say: Say) -> Iterator[str]:
     if not analysis.calls:
         return
     names, datagrams = process_names(analysis), datagram_calls(analysis)
     start = _start(analysis)
-    yield from ("## Calls", "")
+    yield from (say("## Calls"), "")
     yield from table(
-        ("id", "µs", "process", "call", "sent", "sent again", "completed by"),
+        map(say, ("id", "µs", "process", "call", "sent", "sent again", "completed by")),
         (
             (
                 f"c{entry.call.id}",
@@ -99,13 +103,13 @@ def _calls(analysis: Analysis) -> Iterator[str]:
     )
 
 
-def _segments(analysis: Analysis) -> Iterator[str]:
+def _segments(analysis: Analysis, say: Say) -> Iterator[str]:
     if not analysis.segments:
         return
     start = _start(analysis)
-    yield from ("## Segments", "")
+    yield from (say("## Segments"), "")
     yield from table(
-        ("id", "µs", "from", "to", "flags", "numbers", "cause", "completes"),
+        map(say, ("id", "µs", "from", "to", "flags", "numbers", "cause", "completes")),
         (
             (
                 _ids(f"#{entry.segment.id}"),
@@ -113,7 +117,7 @@ def _segments(analysis: Analysis) -> Iterator[str]:
                 *addresses(entry.segment),
                 entry.segment.flags or entry.segment.protocol.value,
                 numbers(entry) if entry.segment.flags else f"len={entry.segment.length}",
-                plain(cause_sentence(entry.cause)),
+                plain(cause_sentence(entry.cause, say)),
                 calls_text(entry.completes),
             )
             for entry in analysis.segments
@@ -121,12 +125,12 @@ def _segments(analysis: Analysis) -> Iterator[str]:
     )
 
 
-def _connections(analysis: Analysis) -> Iterator[str]:
+def _connections(analysis: Analysis, say: Say) -> Iterator[str]:
     if not analysis.connections:
         return
-    yield from ("## Connections", "")
+    yield from (say("## Connections"), "")
     yield from table(
-        ("id", "client", "its states", "server", "its states", "opened", "closed"),
+        map(say, ("id", "client", "its states", "server", "its states", "opened", "closed")),
         (
             (
                 str(one.id),
@@ -142,33 +146,38 @@ def _connections(analysis: Analysis) -> Iterator[str]:
     )
 
 
-def _counters(trace: Trace) -> Iterator[str]:
+def _counters(trace: Trace, say: Say) -> Iterator[str]:
     told = list(telling(trace))
     if not told:
         return
-    yield from ("## Counters", "")
+    yield from (say("## Counters"), "")
     if not all(counter.exact for counter, _ in told):
-        yield from ("Others on this machine were counted too.", "")
+        yield from (say("Others on this machine were counted too."), "")
     elif trace.run.topology is None:
-        yield from ("All ends of the connections together.", "")
+        yield from (say("All ends of the connections together."), "")
     yield from table(
-        ("counter", "change", "what it counts"),
+        map(say, ("counter", "change", "what it counts")),
         (
-            (f"{plain(one.host)} {code(one.name)}".lstrip(), f"{one.change:+,}", plain(meaning))
+            (
+                f"{plain(one.host)} {code(one.name)}".lstrip(),
+                f"{one.change:+,}",
+                plain(say(meaning)),
+            )
             for one, meaning in told
         ),
     )
 
 
-def _notes(analysis: Analysis) -> Iterator[str]:
+def _notes(analysis: Analysis, say: Say) -> Iterator[str]:
     notes = [*analysis.notes, *analysis.trace.defects]
     if notes:
-        yield from ("## Notes", "", *(f"- {plain(note)}" for note in notes))
+        yield from (say("## Notes"), "", *(f"- {plain(note)}" for note in notes))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
+def table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    names = tuple(head)
+    yield f"| {' | '.join(names)} |"
+    yield f"|{' --- |' * len(names)}"
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""

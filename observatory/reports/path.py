@@ -25,7 +25,7 @@ def path(trace: Trace, look: Look) -> list[str]:
     sentences = list(told(trace))
     if not sentences:
         return []
-    lines = [look.paint("Path", "title")]
+    lines = [look.title("Path")]
     for sentence in sentences:
         lines += look.paragraph(f"· {look.text(sentence)}", "  ", "    ")
     return lines

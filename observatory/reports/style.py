@@ -8,7 +8,7 @@ the rest in ASCII.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from observatory.codec.printable import printable
@@ -83,11 +83,13 @@ ASCII = Glyphs("|", "H", ":", "+", "+", "-", "~", "+", ">", "<", "X", "@")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One terminal: its width in cells, and whether it has colour and UTF-8."""
+    """One terminal: its width in cells, and whether it has colour and UTF-8. ``say`` says a
+    report's own words in the language of the report."""
 
     width: int = 100
     colour: bool = False
     ascii: bool = False
+    say: Callable[[str], str] = str
     glyphs: Glyphs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,15 +107,19 @@ class Look:
         sgr = SGR[style]
         return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour and sgr and text else text
 
+    def title(self, text: str) -> str:
+        """The heading of a section."""
+        return self.paint(self.say(text), "title")
+
     def paragraph(self, text: str, indent: str = "", hanging: str | None = None) -> list[str]:
         """``text`` wrapped to the width, ``hanging`` before every line but the first."""
-        return wrap(self.text(text), self.width, indent, hanging)
+        return wrap(self.text(self.say(text)), self.width, indent, hanging)
 
     def flow(self, parts: Iterable[str], indent: str = "") -> list[str]:
         """``parts`` joined by dots, broken between parts where they fit on lines of their own."""
         lines: list[str] = []
         line = ""
-        for part in map(self.text, parts):
+        for part in (self.text(self.say(part)) for part in parts):
             joined = f"{line}{self.text(' · ')}{part}" if line else part
             if line and cells(indent) + cells(joined) > self.width:
                 lines += wrap(line, self.width, indent)

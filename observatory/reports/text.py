@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from observatory import messages
+from observatory.messages.phrasebook import speech
 from observatory.model import Analysis, Coverage
 from observatory.reports.counters import counters
 from observatory.reports.drawing import draw
@@ -32,7 +34,8 @@ def render(
     UTF-8, ``full`` leaves nothing out of a long trace, ``kernel`` marks the kernel's events in the
     ladder. Ends with a newline.
     """
-    look = Look(max(NARROWEST, min(width, WIDEST)), colour, ascii)
+    say = speech(messages.load(analysis.language))
+    look = Look(max(NARROWEST, min(width, WIDEST)), colour, ascii, say)
     shown, left_out = selected(analysis, full)
     drawn = draw(ladder(shown, kernel), look, full)
     if left_out:
@@ -89,7 +92,7 @@ def remarks(analysis: Analysis, look: Look) -> list[str]:
     for defect in analysis.trace.defects:
         for line in look.paragraph(f"!! {defect}", "  ", "     "):
             lines.append(look.paint(line, "alarm"))
-    return [look.paint("Notes", "title"), *lines] if lines else []
+    return [look.title("Notes"), *lines] if lines else []
 
 
 def coverage(figures: Coverage, look: Look) -> list[str]:
@@ -98,9 +101,9 @@ def coverage(figures: Coverage, look: Look) -> list[str]:
     return [look.paint(line, style) for line in look.flow(_coverage_parts(figures))]
 
 
-def coverage_text(figures: Coverage) -> str:
+def coverage_text(figures: Coverage, say: Callable[[str], str] = str) -> str:
     """The coverage line, without style."""
-    return " · ".join(_coverage_parts(figures))
+    return " · ".join(say(part) for part in _coverage_parts(figures))
 
 
 def _coverage_parts(figures: Coverage) -> Iterator[str]:

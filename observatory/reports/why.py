@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from observatory.codec.calltext import call_text
@@ -54,7 +54,7 @@ class Reason:
         return self.calls[0].explanation.confidence is Confidence.UNEXPLAINED
 
 
-def reasons(analysis: Analysis) -> list[Reason]:
+def reasons(analysis: Analysis, say: Callable[[str], str] = str) -> list[Reason]:
     """The calls worth a paragraph, in order; the same explanation word for word is given once."""
     names, datagrams = process_names(analysis), datagram_calls(analysis)
     together: dict[tuple[str, str, str], list[ExplainedCall]] = {}
@@ -67,7 +67,7 @@ def reasons(analysis: Analysis) -> list[Reason]:
     return [
         Reason(
             tuple(calls),
-            tuple(_heading(call, names, call.call.id not in datagrams) for call in calls),
+            tuple(say(_heading(call, names, call.call.id not in datagrams)) for call in calls),
         )
         for calls in together.values()
     ]
@@ -81,7 +81,7 @@ def _heading(entry: ExplainedCall, names: dict[int, str], stream: bool) -> str:
     return f"c{call.id} {call_text(call, stream)} by {who}{where}"
 
 
-def evidence_text(reason: Reason) -> str:
+def evidence_text(reason: Reason, say: Callable[[str], str] = str) -> str:
     """``#1 #2 c3 · RFC 9293 3.5.2``: what the explanation rests on, and where it is written."""
     evidence = [entry.explanation.evidence for entry in reason.calls]
     merged = Evidence(
@@ -99,15 +99,15 @@ def evidence_text(reason: Reason) -> str:
         if part
     )
     reference = reason.calls[0].explanation.reference
-    return " · ".join(part for part in (ids and f"evidence {ids}", reference) if part)
+    return " · ".join(part for part in (ids and say(f"evidence {ids}"), reference) if part)
 
 
 def why(analysis: Analysis, look: Look, full: bool = False) -> list[str]:
     """The Why section's lines; empty if the trace has no calls."""
     if not analysis.calls:
         return []
-    found = reasons(analysis)
-    lines = [look.paint("Why", "title")]
+    found = reasons(analysis, look.say)
+    lines = [look.title("Why")]
     if not found:
         return [*lines, *look.paragraph("Every call is plain success.", "  ")]
     shown = found if full else found[:MOST_PARAGRAPHS]
@@ -134,7 +134,7 @@ def _paragraph(reason: Reason, look: Look, like: int | None = None) -> Iterator[
         rest = tuple(entry.call.id for entry in reason.calls[len(headings) :])
         yield from look.paragraph(f"and {calls_text(rest)}", "  ", "      ")
     words = explanation.text
-    about = evidence_text(reason)
+    about = evidence_text(reason, look.say)
     if like is not None:
         evidence = about.removesuffix(explanation.reference)
         for line in look.paragraph(f"as c{like} above · {evidence}".rstrip(" ·"), "     "):
@@ -172,7 +172,7 @@ def uncertain_segments(analysis: Analysis, look: Look, full: bool = False) -> li
     doubtful = uncertain(analysis)
     if not doubtful:
         return []
-    lines = [look.paint("Segments whose cause is not certain", "title")]
+    lines = [look.title("Segments whose cause is not certain")]
     if not analysis.calls and not full:
         words = (
             f"{len(doubtful):,} of {len(analysis.segments):,}: the capture has no calls, so the "
@@ -183,7 +183,7 @@ def uncertain_segments(analysis: Analysis, look: Look, full: bool = False) -> li
     for entry in shown:
         lines += [
             look.paint(line, "alarm" if entry.cause.kind is CauseKind.UNKNOWN else "doubt")
-            for line in look.paragraph(_doubt(entry), "  ", "     ")
+            for line in look.paragraph(_doubt(entry, look), "  ", "     ")
         ]
     if len(shown) < len(doubtful):
         more = f"… and {len(doubtful) - len(shown):,} more · --full shows them …"
@@ -191,10 +191,10 @@ def uncertain_segments(analysis: Analysis, look: Look, full: bool = False) -> li
     return lines
 
 
-def _doubt(entry: AttributedSegment) -> str:
-    segment = entry.segment
+def _doubt(entry: AttributedSegment, look: Look) -> str:
+    segment, cause = entry.segment, cause_sentence(entry.cause, look.say)
     source, target = addresses(segment)
     what = segment.flags or segment.protocol.value
     where = f" {numbers(entry)}" if segment.flags else ""
     mark = "!! " if entry.cause.kind is CauseKind.UNKNOWN else ""
-    return f"{mark}#{segment.id} {what}{where} {source} → {target}: {cause_sentence(entry.cause)}"
+    return f"{mark}#{segment.id} {what}{where} {source} → {target}: {cause}"

@@ -23,7 +23,7 @@ def connections(analysis: Analysis, look: Look, full: bool = False) -> list[str]
     shown = known if full else known[:MOST_CONNECTIONS]
     holders = _holders(analysis)
     fates = _fates(analysis)
-    lines = [look.paint("Connections and their states", "title")]
+    lines = [look.title("Connections and their states")]
     for connection in shown:
         story = [*_story(connection, holders), *fates.get(connection.id, ())]
         lines += [*_connection(connection, story, look), ""]

@@ -9,6 +9,7 @@ from observatory.analysis import analyze
 from observatory.codec.document import document
 from observatory.pipeline import load
 from observatory.reports.markdown import render as markdown
+from observatory.reports.style import cells
 from observatory.reports.text import render
 from observatory.reports.translated import in_language
 
@@ -46,3 +47,26 @@ def test_the_forms_have_the_language():
     assert document(analysis)["run"]["language"] == "zh"
     assert "尚未读取的字节就此丢失" in render(analysis)
     assert "尚未读取的字节就此丢失" in markdown(analysis)
+
+
+def test_the_reports_own_words_are_chinese_too():
+    for report in (render(chinese()), markdown(chinese())):
+        lines = [line.strip("# ") for line in report.splitlines()]
+        assert "为什么" in lines
+        assert not {"Why", "Calls", "Segments", "Connections", "Kernel"} & set(lines)
+    text = render(chinese())
+    assert "6 个报文段：6 个有出处" in text
+    assert "evidence" not in text and "by client" not in text
+
+
+def test_every_line_of_a_chinese_report_keeps_within_the_width():
+    assert max(map(cells, render(chinese(), width=80).splitlines())) <= 80
+
+
+def test_a_command_line_is_nobodys_sentence():
+    english = analyze(load(RUN))
+    run = replace(english.trace.run, scenario=None, command="Why Notes")
+    named = replace(english, trace=replace(english.trace, run=run))
+    words = messages.load("zh")
+    assert in_language(named, words).trace.run.command == "Why Notes"
+    assert not words.missing

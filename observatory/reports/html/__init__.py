@@ -15,6 +15,7 @@ from pathlib import Path
 
 from observatory import messages
 from observatory.codec.printable import printable
+from observatory.messages.phrasebook import speech
 from observatory.model import Analysis
 from observatory.reports.html.assets import policy, program, script_safe, stylesheet
 from observatory.reports.html.rows import drawing
@@ -54,7 +55,7 @@ def render(
     )
     return environment.get_template("page.html.j2").generate(
         title=printable(run.scenario or run.command or texts["capture"]),
-        coverage=coverage_text(analysis.coverage),
+        coverage=coverage_text(analysis.coverage, speech(messages.load(lang))),
         lang=lang,
         t=texts,
         policy=policy(connect),
