@@ -86,8 +86,13 @@ class Growth:
 
         segments, _ = decode_run(self._kept, self._before.interfaces, self._before.run.topology)
         seen = replace(self._before, calls=tuple(calls), segments=segments)
+        try:
+            events = self._kernel(seen)
+        except Exception:
+            # Ours, and no reason to end the run: the analysis will tell it, at the end.
+            return []
         news = []
-        for event in self._kernel(seen):
+        for event in events:
             key = (event.time_ns, event.pid, event.event)
             if key not in self._told:
                 self._told.add(key)

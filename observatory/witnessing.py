@@ -47,10 +47,10 @@ class Witnessing:
     def so_far(self, trace: Trace) -> tuple[KernelEvent, ...]:
         """What the kernel has said of the run until now, as far as ``trace``, which goes on, tells
         what is the run's. Without the addresses of its functions."""
-        from observatory.analysis.own_events import own_events
-
         if self.tracepoints is None:
             return ()
+        from observatory.analysis.own_events import own_events
+
         return tuple(
             replace(event, detail={**event.detail, "location": ""})
             if "location" in event.detail
@@ -98,6 +98,9 @@ def witness_run(wanted: bool = True) -> Iterator[Witnessing]:
     tracepoints = Tracepoints(tuple(TELLS))
     tracepoints.start()
     try:
+        # What judges the events is loaded meanwhile: in the midst of the run it would hold it up.
+        import observatory.analysis.own_events  # noqa: F401
+
         yield Witnessing(tracepoints)
     finally:
         tracepoints.close()

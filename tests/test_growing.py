@@ -49,6 +49,24 @@ def test_events_are_written_once_and_read_in_order_of_time(tmp_path: Path) -> No
     assert [call.id for call in trace.calls] == [1]
 
 
+def test_a_mistake_in_judging_events_does_not_end_the_run(tmp_path: Path) -> None:
+    def mistaken(seen: Trace) -> list[KernelEvent]:
+        raise ZeroDivisionError
+
+    path = tmp_path / "run.pcapng"
+    with RunWriter(path, Trace()) as writer:
+        growth = Growth(
+            writer,
+            Trace(),
+            calls=lambda: [Call(1, "socket", 7, 7, None, {}, 5)],
+            frames=lambda: [],
+            own=None,
+            kernel=mistaken,
+        )
+        growth.append()
+    assert [call.id for call in load(path).calls] == [1]
+
+
 def test_a_kill_leaves_what_the_kernel_said_and_what_was_done_to_the_lab(
     live: None, tmp_path: Path
 ) -> None:
