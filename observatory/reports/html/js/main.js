@@ -1,9 +1,10 @@
 // Puts the parts together: the document in, the page out.
 
 import { Filter, filterBar, NOTHING } from "./filters.js";
-import { keyOf, Ladder } from "./ladder.js";
+import { Ladder } from "./ladder.js";
 import { Model, parseDocument } from "./model.js";
 import { route } from "./router.js";
+import { keyOf } from "./rows.js";
 import { showCoverage, showRun } from "./run.js";
 import { Selection } from "./selection.js";
 import { Sequence } from "./sequence.js";
@@ -146,8 +147,8 @@ class Page {
     this.shownConnection = id;
     byId("connection-choice").value = id;
     const facts = [
-      [say("fact-opened"), this.why.linked(connection.opened)],
-      [say("fact-closed"), this.why.linked(connection.closed)],
+      [say("fact-opened"), this.why.links.linked(connection.opened)],
+      [say("fact-closed"), this.why.links.linked(connection.closed)],
       [say("fact-seen"), visible(connection.complete)],
       [say("fact-to-server"), grouped(connection.client_bytes)],
       [say("fact-to-client"), grouped(connection.server_bytes)],
