@@ -104,6 +104,8 @@ def analyze(trace: Trace) -> Analysis:
         {process.pid: process for process in trace.processes},
         exact,
         arrivals,
+        counters=trace.counters,
+        settings=trace.run.settings,
     )
     joined = replace(joined, overflows=accept_queue.tally(joined, trace.counters))
     explained = tuple(_explain(trace, joined, findings, call) for call in trace.calls)

@@ -38,6 +38,7 @@ _SOON_NS = 5_000_000
 
 # Three duplicate ACKs ask for a segment again (RFC 5681 3.2).
 _FAST_RETRANSMIT = 3
+SAID_MISSING = "sent again: duplicate ACKs say it is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,9 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     sacked = asks and arrival is not None and bool(arrival.segment.options.sack)
     reordered = prompt and sacked and _neither_at_once_nor_late(scene, sighting)
     if prompt and not reordered and (sacked or side.duplicate_acks >= _FAST_RETRANSMIT):
-        return CauseKind.REPLY, "sent again: duplicate ACKs say it is missing"
+        return CauseKind.REPLY, SAID_MISSING
     if reordered or (sacked and _waits_for_late(scene.conversation, arrival, sighting)):
-        reason = "sent again: duplicate ACKs say it is missing, and it did not come late"
-        return CauseKind.TIMER, reason
+        return CauseKind.TIMER, f"{SAID_MISSING}, and it did not come late"
     if prompt and side.last is not None and side.last.kind is Kind.REPEATED:
         return CauseKind.REPLY, "sent again: the ACK of what was sent again shows more missing"
     if scene.side(sighting.other).window == 0:

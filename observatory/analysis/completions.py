@@ -17,7 +17,7 @@ from observatory.analysis.queue_told import Overflow
 from observatory.analysis.resets import lingers_zero
 from observatory.analysis.streams import Stream
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting, Wire
-from observatory.model import Call, Process, Segment
+from observatory.model import Call, Counter, Process, Segment
 
 # A send that took longer than this waited for room in its buffer.
 BLOCKED_NS = 1_000_000
@@ -35,7 +35,8 @@ class Joined:
     the conversations that entered its accept queue, in that order; ``holders`` and ``at_port``
     a port to the sockets and the conversations that have it at one end; ``signals`` a process to
     the kill() calls that reached it; ``processes`` to what is known of it. ``exact`` is False where
-    ``returned_ns`` is only a time by which a call had returned. ``overflows`` are by host."""
+    ``returned_ns`` is only a time by which a call had returned. ``overflows`` are by host;
+    ``counters`` and ``settings`` the kernel's, as the trace has them."""
 
     descriptors: Descriptors
     wire: Wire
@@ -51,6 +52,12 @@ class Joined:
     exact: bool = True
     arrivals: Arrivals | None = None
     overflows: Mapping[str, Overflow] = field(default_factory=dict)
+    counters: tuple[Counter, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def setting(self, name: str, host: str) -> str | None:
+        """A kernel setting (sysctl) as it was on a host, None where it is not known."""
+        return self.settings.get(f"{host}:{name}", self.settings.get(name))
 
     def came_ns(self, segment: Segment) -> int:
         """When a segment came to its receiver's host; NEVER if it did not."""

@@ -9,10 +9,9 @@ from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS, completed_by
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.holding import why_held
-from observatory.analysis.lost import why_sent_again
-from observatory.analysis.narrowed import asked_for_smaller
 from observatory.analysis.room import overfull
 from observatory.analysis.rule import Rule, names
+from observatory.analysis.rules_again import AGAIN_RULES
 from observatory.analysis.rules_transfer import (
     flags,
     ok,
@@ -206,26 +205,6 @@ def _never_left(view: View) -> Because | None:
     return Because(likely=view.lossy)
 
 
-def _again(view: View) -> Because | None:
-    if not view.retransmitted or not view.sent:
-        return None
-    again = view.joined.wire.sightings.get(view.retransmitted[-1])
-    why = why_sent_again(again) if again else ""
-    told = why or "the first copy was not acknowledged in time"
-    return Because({"times": counted(len(view.retransmitted)), "why": told})
-
-
-def _narrowed(view: View) -> Because | None:
-    """All that was sent again is smaller, because a router asked for it."""
-    again = [view.joined.wire.sightings.get(number) for number in view.retransmitted]
-    messages = [asked_for_smaller(one) for one in again if one is not None]
-    if not view.sent or not messages or None in messages:
-        return None
-    told = tuple(sorted({message.id for message in messages if message is not None}))
-    router = view.segment(told[0]).src.address
-    return Because({"messages": ids(told), "router": router}, segments=told)
-
-
 def _spliced_out(view: View) -> Because | None:
     return YES if view.call.name == "splice" and view.sent else None
 
@@ -277,15 +256,7 @@ SEND_RULES: tuple[Rule, ...] = (
         "send-held", SENDING, ok(),
         "The kernel took {taken} at once but held them back {told}: {why}. {sent} carried them "
         "then.", "RFC 9293 3.7.4, 3.8.6; tcp(7) TCP_NODELAY; UNP 7.9", _held),
-    Rule(
-        "send-too-big", SENDING, ok(),
-        "The {result} bytes went out as {sent}, too big for a link further on: the router {router} "
-        "said so with ICMP {messages}, and they were sent again in smaller segments ({repeated}). "
-        "The program is not told.", "RFC 1191; RFC 8201; tcp(7); UNP 2.11", _narrowed),
-    Rule(
-        "send-retransmitted", SENDING, ok(),
-        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): {why}.",
-        "RFC 6298", _again),
+    *AGAIN_RULES,
     Rule(
         "send-file", SENDING, ok(),
         "The kernel took {result} bytes from the file behind descriptor {file}, without passing "
