@@ -31,11 +31,9 @@ _PLACES = {
 _SAID = frozenset({"", "i"})
 # A word of English, and not a call, an errno, an address, a path or the name of a process.
 _WORD = re.compile(r"(?:^|(?<=[\s(\"]))[A-Z]?[a-z]+(?:'s)?(?=[,.;:)\"]*(?:\s|$))")
-# Between Chinese and what stays Latin in it there is a space, whatever a place was filled with.
-_SEAM = re.compile(
-    r"(?<=[\u4e00-\u9fff])(?=[\w#])(?![\u4e00-\u9fff])"
-    r"|(?<![\u4e00-\u9fff])(?<=[\w)])(?=[\u4e00-\u9fff])"
-)
+# Where Chinese and Latin meet at the edge of a place, a space stands between them.
+_SEAM = re.compile(r"[\u4e00-\u9fff][\w#]|[\w)\]][\u4e00-\u9fff]")
+_CHINESE = re.compile(r"[\u4e00-\u9fff]{2}")
 
 
 class Phrasebook:
@@ -47,36 +45,43 @@ class Phrasebook:
         self._prefix = prefix
         phrases = [_Phrase(english, text) for english, text in words.under(prefix).items()]
         self._phrases = sorted(phrases, key=lambda one: -one.weight)
-        self._said: dict[str, str] = {}
+        self._known: dict[str, str | None] = {}
 
     def say(self, text: str) -> str:
         """``text`` in this language."""
-        if text not in self._said:
-            self._said[text] = self._find(text)
-        return self._said[text]
+        found = self._read(text)
+        if found is not None:
+            return found
+        if _WORD.search(text):
+            self._words.say(self._prefix + re.sub(r"\d+", "0", text), text)
+        return text
 
     def explain(self, rule: str, facts: Mapping[str, object], english: str) -> str:
         """What a rule says, filled with its facts: ``rule/NAME`` in the tables."""
         key = f"rule/{rule}"
-        template = self._words.say(key, english)
         if key not in self._words:
-            return english
+            return self._read(english) or self._words.say(key, english)
+        template = self._words.say(key, english)
         wanted = {name for _, name, _, _ in Formatter().parse(template) if name}
         said = {name: self._fact(facts.get(name, "")) for name in wanted}
-        return _SEAM.sub(" ", template.format_map(said))
+        return _filled(template, said)
 
     def _fact(self, fact: object) -> str:
         return self.say(fact) if isinstance(fact, str) else str(fact)
 
-    def _find(self, text: str) -> str:
+    def _read(self, text: str) -> str | None:
+        """What the pattern says that fits ``text``; None where none does."""
+        if text not in self._known:
+            self._known[text] = self._find(text)
+        return self._known[text]
+
+    def _find(self, text: str) -> str | None:
         for phrase in self._phrases:
             parts = phrase.parts(text)
             if parts is not None:
                 said = {name: self.say(parts[name]) for name in phrase.said}
-                return _SEAM.sub(" ", phrase.text.format_map(parts | said))
-        if _WORD.search(text):
-            self._words.say(self._prefix + re.sub(r"\d+", "0", text), text)
-        return text
+                return _filled(phrase.text, parts | said)
+        return None
 
 
 def speech(words: Messages) -> Callable[[str], str]:
@@ -105,6 +110,17 @@ class _Phrase:
         """What stands in the places, None if ``text`` does not say this."""
         found = self._pattern.fullmatch(text) if self._sign in text else None
         return found.groupdict() if found else None
+
+
+def _filled(template: str, words: Mapping[str, str]) -> str:
+    """``template`` with ``words`` in its places, which are themselves untouched."""
+    text = ""
+    for literal, name, _, _ in Formatter().parse(template):
+        for part in (literal, words[name] if name else ""):
+            edge = text[-1:] + part[:1]
+            text += " " if _SEAM.fullmatch(edge) and not _CHINESE.fullmatch(edge) else ""
+            text += part
+    return text
 
 
 def _regex(pieces: list[tuple[str, str | None, str | None, str | None]]) -> Iterator[str]:

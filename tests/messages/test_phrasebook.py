@@ -55,3 +55,7 @@ def test_a_rule_is_filled_with_its_facts():
 def test_no_text_of_a_place_can_become_a_pattern():
     phrasebook, _ = book()
     assert phrasebook.say("{x} refuses") == "{x} 拒绝"
+
+
+def test_a_name_that_is_part_chinese_is_not_touched():
+    assert book()[0].say("/run/测试a refuses") == "/run/测试a 拒绝"
