@@ -30,8 +30,8 @@ from observatory.model import Call, Endpoint, Protocol, Segment, Trace
 MOST_APART_NS = 1_000_000
 """From the device's being given a packet to the stamp of the frame; mostly it is 2 µs."""
 LEAST_LEAD_NS = 20_000
-"""By how much the nearest event must be nearer than the next that fits as well and is another
-processor's, which may have been held up between the two; on one they come in order."""
+"""By how much the nearest event must be nearer than the next that fits as well: a processor may
+be held up between giving a packet to the device and its stamp."""
 BACKLOG_NS = 100_000
 
 Pair = tuple[Endpoint, Endpoint]
@@ -219,6 +219,10 @@ NEEDS: Mapping[Protocol, tuple[str, ...]] = {
 }
 
 
+CARRYING = frozenset(("tcp_write_xmit", "__tcp_retransmit_skb", "tcp_retransmit_skb"))
+"""What sends bytes or a FIN."""
+
+
 def can_make(stack: Sequence[str], segment: Segment) -> bool:
     """Whether such a stack makes such a packet."""
     words = NEEDS[segment.protocol]
@@ -233,7 +237,10 @@ def can_make(stack: Sequence[str], segment: Segment) -> bool:
         return resets
     if "S" in segment.flags:
         return opens or again
-    return not any("send_reset" in name or "active_reset" in name for name in stack)
+    carries = segment.length or "F" in segment.flags
+    if any(name in CARRYING for name in stack) != bool(carries):
+        return "tcp_write_wakeup" in stack  # a probe, with bytes or without
+    return not resets
 
 
 def match(trace: Trace, queue: Sequence[Record], people: People) -> dict[int, Record]:
@@ -270,10 +277,8 @@ def _nearest(
     if not near:
         return None
     apart_ns, nearest = min(near, key=lambda each: each[0])
-    for other_ns, other in near:
-        if other.cpu != nearest.cpu and other_ns - apart_ns < LEAST_LEAD_NS:
-            return None
-    return nearest
+    others = (other_ns for other_ns, other in near if other is not nearest)
+    return None if any(ns - apart_ns < LEAST_LEAD_NS for ns in others) else nearest
 
 
 def _deliveries(records: Iterable[Record], queued: Mapping[int, Record]) -> dict[int, int]:

@@ -153,12 +153,18 @@ def _late_answer(scene: Scene, sighting: Sighting, covered: Sighting) -> int | N
     One timer serves all that comes until it goes off: the newest may have waited for less.
     """
     waited_ns = sighting.time_ns - covered.arrived_ns
-    recorded = scene.life(sighting.half) is not None and near(scene.conversation)
-    if waited_ns < (AT_ONCE_NS if recorded else DELAYED_ACK_NS):
+    if waited_ns < (AT_ONCE_NS if _is_ours(scene, sighting.half) else DELAYED_ACK_NS):
         return None
     side = scene.side(sighting.half)
     first = (a for a in side.owed if a.fresh and side.ack <= a.seq < covered.end)
     return sighting.time_ns - min((a.arrived_ns for a in first), default=covered.arrived_ns)
+
+
+def _is_ours(scene: Scene, half: Half) -> bool:
+    """This end is one of the run's, and so Linux, and nothing lies between the two. Without a
+    socket it may still be in the queue of one of the run's listeners."""
+    recorded = scene.life(half) is not None or scene.listener() is not None
+    return recorded and near(scene.conversation)
 
 
 def _waits_for_tick(scene: Scene, sighting: Sighting, fin: Sighting) -> bool:
@@ -169,9 +175,7 @@ def _waits_for_tick(scene: Scene, sighting: Sighting, fin: Sighting) -> bool:
     had sent that after the other's came, it would have acknowledged it."""
     half, life = sighting.half, scene.life(sighting.half)
     alone = "F" in fin.segment.flags and fin.fresh and fin.seq == 1 and fin.end == 2
-    # Without a socket it may still be in the queue of a listener of the run's.
-    recorded = life is not None or scene.listener() is not None
-    if not (recorded and alone and near(scene.conversation)) or half is sighting.other:
+    if not (alone and _is_ours(scene, half)) or half is sighting.other:
         return False
     ender = scene.calls.get(ends_sending(life) or 0) if life is not None else None
     if ender is not None and ender.entered_ns <= sighting.time_ns:
