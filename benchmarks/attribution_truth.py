@@ -5,7 +5,7 @@ of the analyzer is used.
 
 - What a device is given (``net:net_dev_start_xmit``) is a segment if its device and length are,
   if the stack can make such a packet, and if the frame was stamped right after it; one to one, and
-  not where two fit as well.
+  not where two fit as well, nor where the packet being delivered was another connection's.
 - **Whose bytes** they are is counted: what each call put into a socket (``sock:sock_send_length``,
   in the order in which they returned) against the sequence numbers since its SYN. **Whose FIN** it
   is, the change of state says that was made when it was queued.
@@ -129,6 +129,9 @@ def truths(trace: Trace, records: Sequence[Record]) -> Truths:
     people = People(trace)
     queued = match(trace, [r for r in records if r.event == XMIT], people)
     delivering = _deliveries(records, queued)
+    for number in _strangers(trace, queued, delivering):
+        queued.pop(number, None)
+        delivering.pop(number, None)
     books = Books(records, people)
     flows: dict[Pair, _Flow] = {}
     found: dict[int, Truth] = {}
@@ -279,6 +282,28 @@ def _nearest(
     apart_ns, nearest = min(near, key=lambda each: each[0])
     others = (other_ns for other_ns, other in near if other is not nearest)
     return None if any(ns - apart_ns < LEAST_LEAD_NS for ns in others) else nearest
+
+
+def _strangers(
+    trace: Trace, queued: Mapping[int, Record], delivering: Mapping[int, int]
+) -> list[int]:
+    """Segments said to be made by the delivery of another connection's: mistaken for each other,
+    with whatever of the same length was sent at the same time."""
+    by_id = {segment.id: segment for segment in trace.segments}
+    found: list[int] = []
+    for number, came in delivering.items():
+        one, other = by_id[number], by_id[came]
+        if one.protocol is not Protocol.TCP or (one.src, one.dst) == (other.dst, other.src):
+            continue
+        length = numeric(queued[number].values, "len")
+        found += [
+            each.id
+            for each in trace.segments
+            if each.id in queued
+            and abs(each.time_ns - one.time_ns) < MOST_APART_NS
+            and numeric(queued[each.id].values, "len") == length
+        ]
+    return found
 
 
 def _deliveries(records: Iterable[Record], queued: Mapping[int, Record]) -> dict[int, int]:
