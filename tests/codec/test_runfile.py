@@ -74,7 +74,8 @@ def test_why_the_kernel_was_not_asked_comes_back():
 def test_the_catalogue_is_read_without_a_defect(path):
     trace = read_capture(path.read_bytes())
     assert trace.calls
-    assert trace.segments or not trace.frames
+    # A lab's links carry neighbour discovery too, whatever the programs do.
+    assert trace.segments or not trace.frames or trace.run.topology is not None
     assert not [defect for defect in trace.defects if "record" in defect]
 
 
