@@ -32,7 +32,7 @@ from observatory.analysis.scene import Findings, Scene
 from observatory.analysis.view import View
 from observatory.analysis.wire import Conversation, Kind, Sighting, Wire, follow
 from observatory.analysis.witness import find_listeners, placed, witness
-from observatory.analysis.witness_judge import hear
+from observatory.analysis.witness_hearing import hear
 from observatory.analysis.witness_settle import last_holders, tell_ports
 from observatory.model import (
     Analysis,

@@ -9,12 +9,11 @@ packet, and answers it, in the thread that sent it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
 
-from observatory.analysis.wire import Half, Kind, Sighting, Wire
+from observatory.analysis.wire import Half, Wire
 from observatory.analysis.witness_events import (
     DROP,
     QUEUED,
@@ -32,7 +31,18 @@ from observatory.analysis.witness_lives import (
     lives_of,
     match_lives,
 )
-from observatory.model import Call, Endpoint, KernelEvent, PlacedEvent, Process, Trace
+from observatory.analysis.witness_segments import (
+    astray_of,
+    drops_of,
+    goes_back,
+    is_later_answer,
+    is_repeated,
+    named,
+    pair,
+    resets_of,
+    spoken_of,
+)
+from observatory.model import Call, KernelEvent, PlacedEvent, Process, Trace
 
 # Linux include/net/dropreason-core.h: reasons for packets that did not reach TCP, or reached their
 # socket only when it was CLOSED already (they had waited while a call held it).
@@ -41,12 +51,6 @@ NOT_TAKEN = frozenset(
     | {"SOCKET_BACKLOG", "CPU_BACKLOG", "QDISC_DROP", "QDISC_OVERLIMIT"}
     | {"FULL_RING", "NOMEM", "IP_INNOROUTES", "IP_OUTNOROUTES", "XFRM_POLICY", "TCP_CLOSE"}
 )
-
-Direction = tuple[Endpoint | int, Endpoint | None]
-
-# An active reset is told after it went out, a reply before; in between the kernel may deliver it.
-NEAR_NS = 20_000_000
-CLOSE_NS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -110,22 +114,28 @@ def witness(trace: Trace, wire: Wire) -> Witnessed:
     by_half = _by_half(trace.kernel, known)
     _add_states(by_half, found.life_of)
     found.of_half = {h: sorted(e, key=lambda one: one.time_ns) for h, e in by_half.items()}
-    found.resets = _resets(_named(trace.kernel, SEND_RESET), wire)
+    place_segments(trace, wire, found)
+    return found
+
+
+def place_segments(trace: Trace, wire: Wire, found: Witnessed) -> None:
+    """Enter the segments of which RSTs, retransmissions and drops were told."""
+    told = named(trace.kernel, SEND_RESET)
     sightings = wire.sightings.values()
+    found.resets = resets_of(told, wire)
     found.again = {
-        **_pair(_named(trace.kernel, RETRANSMIT), sightings, _is_repeated),
-        **_pair(_named(trace.kernel, RETRANSMIT_SYNACK), sightings, is_later_answer),
+        **pair(named(trace.kernel, RETRANSMIT), sightings, is_repeated),
+        **pair(named(trace.kernel, RETRANSMIT_SYNACK), sightings, is_later_answer),
     }
     at = {segment.time_ns: segment.id for segment in trace.segments}
-    found.drops = _drops(trace.kernel, at)
-    astray = _astray(found.resets, _named(trace.kernel, SEND_RESET))
+    found.drops = drops_of(trace.kernel, at)
+    astray = astray_of(found.resets, told)
     found.answered = {
         number: about
         for number, event in found.resets.items()
         for about in [spoken_of(event, at)]
-        if about is not None and event.id not in astray and _answers(wire.sightings, number, about)
+        if about is not None and event.id not in astray and goes_back(wire.sightings, number, about)
     }
-    return found
 
 
 def find_listeners(found: Witnessed, used: Mapping[int, int]) -> None:
@@ -216,157 +226,3 @@ def _by_half(events: Iterable[KernelEvent], known: Incarnations) -> dict[Half, l
 def _add_states(by_half: dict[Half, list[KernelEvent]], lives: Mapping[Half, KernelLife]) -> None:
     for half, life in lives.items():
         by_half.setdefault(half, []).extend(life.events)
-
-
-# --- Segments ----------------------------------------------------------------------------------
-
-
-def _named(events: Iterable[KernelEvent], *names: str) -> list[KernelEvent]:
-    return [event for event in events if event.event in names]
-
-
-def _resets(events: Sequence[KernelEvent], wire: Wire) -> dict[int, KernelEvent]:
-    """Segment id of each RST to the event that it was sent. An abort is told after it has left, an
-    answer before; so each kind is gone through in an order of its own."""
-    sightings = wire.sightings.values()
-    answers = [event for event in events if _names_a_packet(event)]
-    silent = [event for event in events if not _names_a_packet(event)]
-    aborts = [event for event in silent if event.detail.get("packet") == ""]
-    others = [event for event in silent if "packet" not in event.detail]
-    return {
-        **_pair(others, sightings, lambda one: one.kind is Kind.RESET),
-        **_pair(aborts, sightings, _is_abort),
-        **_pair(answers, sightings, _is_answer),
-    }
-
-
-def _names_a_packet(event: KernelEvent) -> bool:
-    return bool(event.detail.get("packet") or event.detail.get("segment_time"))
-
-
-def _is_answer(sighting: Sighting) -> bool:
-    """A RST with the number that it was asked for, or none (RFC 9293 3.10.7.1)."""
-    return sighting.kind is Kind.RESET and (sighting.ack is None or sighting.segment.seq == 0)
-
-
-def _is_abort(sighting: Sighting) -> bool:
-    return sighting.kind is Kind.RESET and not _is_answer(sighting)
-
-
-def _is_repeated(sighting: Sighting) -> bool:
-    if sighting.kind is Kind.SYN_ACK:
-        return False
-    return sighting.kind in (Kind.REPEATED, Kind.PROBE) or sighting.original is not None
-
-
-def is_later_answer(sighting: Sighting) -> bool:
-    """A SYN-ACK after the first."""
-    answers = (syn for syn in sighting.half.syns if syn.kind is Kind.SYN_ACK)
-    return sighting.kind is Kind.SYN_ACK and next(answers) is not sighting
-
-
-def _pair(
-    events: Sequence[KernelEvent],
-    sightings: Iterable[Sighting],
-    fits: Callable[[Sighting], bool],
-) -> dict[int, KernelEvent]:
-    """Segment id to the event that tells of it: of one direction, the nearest in time. Both are
-    gone through in order, so that neither is told twice."""
-    by_direction: dict[Direction, list[KernelEvent]] = defaultdict(list)
-    for event in events:
-        direction = _direction(event)
-        if direction is not None:
-            by_direction[direction].append(event)
-    waiting: dict[Direction, deque[Sighting]] = {one: deque() for one in by_direction}
-    for sighting in filter(fits, sightings) if waiting else ():
-        src, dst = sighting.segment.src, sighting.segment.dst
-        directions: tuple[Direction, ...] = (src, dst), (src, None), (src.port, None)
-        for direction in directions:
-            if direction in waiting:
-                waiting[direction].append(sighting)
-    told: dict[int, KernelEvent] = {}
-    for direction, said in by_direction.items():
-        if _are_in_step(waiting[direction], said):
-            told |= {one.id: event for one, event in zip(waiting[direction], said, strict=True)}
-            continue
-        for event, following in zip_longest(said, said[1:]):
-            nearest = _nearest(waiting[direction], event.time_ns, told)
-            if nearest is None:
-                continue
-            if following is not None and _is_rather(following, event, nearest):
-                waiting[direction].appendleft(nearest)  # what this event tells of was not captured
-            else:
-                told[nearest.id] = event
-    return told
-
-
-def _are_in_step(waiting: Collection[Sighting], said: Collection[KernelEvent]) -> bool:
-    """Whether each segment has its event, in order: one may be told only when the next has left
-    already, and then lies nearer to that."""
-    return len(waiting) == len(said) and all(
-        abs(event.time_ns - one.time_ns) <= NEAR_NS
-        for one, event in zip(waiting, said, strict=True)
-    )
-
-
-def _is_rather(following: KernelEvent, event: KernelEvent, sighting: Sighting) -> bool:
-    """Whether the segment is the next event's, and far from this one."""
-    far = abs(event.time_ns - sighting.time_ns)
-    return far > CLOSE_NS and abs(following.time_ns - sighting.time_ns) < far
-
-
-def _nearest(
-    waiting: deque[Sighting], time_ns: int, told: Mapping[int, KernelEvent]
-) -> Sighting | None:
-    """Takes the segment nearest to a moment, and those before it, from those that wait."""
-    best: Sighting | None = None
-    while waiting and waiting[0].time_ns <= time_ns + NEAR_NS:
-        one = waiting[0]
-        nearer = best is None or abs(one.time_ns - time_ns) < abs(best.time_ns - time_ns)
-        if best is not None and not nearer:
-            break
-        waiting.popleft()
-        if one.id not in told and one.time_ns >= time_ns - NEAR_NS:
-            best = one
-    return best
-
-
-def _direction(event: KernelEvent) -> Direction | None:
-    """The endpoints that the segment has. A listener that resets knows only its own, and of a
-    wildcard no more than the port."""
-    if event.src is None or not event.src.port:
-        return None
-    if event.src.is_wildcard:
-        return event.src.port, None
-    return event.src.on_the_wire(), endpoint(event.dst)
-
-
-def spoken_of(event: KernelEvent, at: Mapping[int, int]) -> int | None:
-    """The id of the segment whose packet the event names: the dropped one, or the one that a RST
-    answers. ``at`` is segment ids by time, which is how the source names them."""
-    time_ns = event.detail.get("segment_time")
-    return at.get(time_ns) if isinstance(time_ns, int) else None
-
-
-def _astray(resets: Mapping[int, KernelEvent], events: Iterable[KernelEvent]) -> frozenset[int]:
-    """The events of directions in which RSTs were sent that were not captured: which of several was
-    which is not known then."""
-    paired = {event.id for event in resets.values()}
-    torn = {_direction(event) for event in events if event.id not in paired}
-    return frozenset(event.id for event in resets.values() if _direction(event) in torn)
-
-
-def _answers(sightings: Mapping[int, Sighting], reset: int, about: int) -> bool:
-    """Packets of one length may be taken for each other: the RST goes back where it came from."""
-    came = sightings.get(about)
-    return came is not None and came.half is sightings[reset].other
-
-
-def _drops(events: Iterable[KernelEvent], at: Mapping[int, int]) -> dict[int, KernelEvent]:
-    """Segment id to the event that its packet was dropped."""
-    found: dict[int, KernelEvent] = {}
-    for event in events:
-        number = spoken_of(event, at)
-        if number is not None and event.event == DROP:
-            found.setdefault(number, event)
-    return found
