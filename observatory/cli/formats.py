@@ -108,7 +108,7 @@ def _mermaid(analysis: Analysis, display: Display) -> str:
 def _svg(analysis: Analysis, display: Display) -> str:
     from observatory.reports.svg import render
 
-    return render(analysis, kernel=display.kernel)
+    return render(analysis, title=_title(analysis), kernel=display.kernel)
 
 
 def _html(analysis: Analysis, display: Display) -> Iterator[bytes]:
@@ -120,7 +120,15 @@ def _html(analysis: Analysis, display: Display) -> Iterator[bytes]:
 def _png(analysis: Analysis, display: Display) -> Iterator[bytes]:
     from observatory.reports.svg import png, render
 
-    yield png(render(analysis, plain=True, kernel=display.kernel))
+    yield png(render(analysis, title=_title(analysis), plain=True, kernel=display.kernel))
+
+
+def _title(analysis: Analysis) -> str | None:
+    """The behaviour's title in the language of the analysis; in English its name will do."""
+    from observatory import messages
+
+    name, lang = analysis.trace.run.scenario, analysis.language
+    return None if lang == messages.ENGLISH or not name else messages.load(lang).title(name)
 
 
 def _calls_csv(analysis: Analysis, display: Display) -> str:

@@ -21,6 +21,7 @@ SECTIONS = {
     "4.8": "concurrent servers",
     "4.9": "close",
     "4.10": "getsockname and getpeername",
+    "5.4": "an echo client",
     "5.15": "crash and reboot of the peer",
     "6.6": "shutdown",
     "7.5": "socket options",

@@ -35,6 +35,10 @@ class Messages:
             self.missing.add(key)
         return english
 
+    def title(self, behaviour: str) -> str:
+        """A behaviour's title, its name where there is none."""
+        return self.texts.get(f"title/{behaviour}", behaviour)
+
     def under(self, prefix: str) -> dict[str, str]:
         """The texts whose keys begin with ``prefix``, by what comes after it."""
         found = self.texts.items()
