@@ -59,8 +59,8 @@ def _said(analysis: Analysis, name: str, lang: str) -> Analysis:
 
     words = messages.load(lang)
     said = analysis if name in CAPTURES else in_language(analysis, words)
-    if words.missing:
-        say(f"{len(words.missing)} texts are not translated")
+    if count := len(words.missing):
+        say(f"{count} text{' is' if count == 1 else 's are'} not translated")
     return said
 
 
