@@ -12,6 +12,7 @@ from observatory.messages.phrasebook import speech
 from observatory.model import Analysis, Confidence, Trace
 from observatory.reports.counters import telling
 from observatory.reports.drawing import draw
+from observatory.reports.kernel import kernel_section, testimony_text
 from observatory.reports.labels import (
     addresses,
     calls_text,
@@ -56,6 +57,7 @@ def _lines(analysis: Analysis, full: bool) -> Iterator[str]:
     yield from _calls(analysis, say)
     yield from _segments(analysis, say)
     yield from _connections(analysis, say)
+    yield from _kernel(analysis, say)
     yield from _counters(analysis.trace, say)
     yield from _notes(analysis, say)
 
@@ -75,9 +77,17 @@ def _why(analysis: Analysis, say: Say) -> Iterator[str]:
         elif explanation.confidence is Confidence.LIKELY:
             words = f"*{say('Likely:')}* {words}"
         yield f"  {words}  "
+        if heard := testimony_text(call.kernel for call in reason.calls):
+            yield f"  {plain(heard)}  "
         about = evidence_text(reason, say)
         yield f"  *{plain(about)}*" if about else ""
     yield ""
+
+
+def _kernel(analysis: Analysis, say: Say) -> Iterator[str]:
+    told = kernel_section(analysis, Look(LADDER_WIDTH, say=say), full=True)
+    if told:
+        yield from (f"## {told[0]}", "", "```text", *told[1:], "```", "")
 
 
 def _calls(analysis: Analysis, say: Say) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from observatory.analysis import analyze
 from observatory.model import Analysis, Trace, Witness
+from observatory.reports import markdown
 from observatory.reports.kernel import kernel_section
 from observatory.reports.ladder import ladder
 from observatory.reports.style import Look
@@ -62,6 +63,13 @@ def test_what_was_not_watched_or_was_lost_is_said_in_a_line() -> None:
     assert "2 of others left out" in told
     assert "!! 7 EVENTS LOST" in told
     assert kernel_section(analyze(Trace()), LOOK) == []
+
+
+def test_markdown_tells_the_same() -> None:
+    page = markdown.render(played("refused.play"))
+    assert "\n## Kernel\n\n```text\n" in page
+    assert "kernel: error ECONNREFUSED reported" in page
+    assert "k2 RST sent, reason NO_SOCKET · #2" in page
 
 
 def test_marks_stand_at_the_end_that_they_tell_of_and_only_if_asked_for() -> None:
