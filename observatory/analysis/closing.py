@@ -10,6 +10,17 @@ def with_flag(view: View, flag: str) -> list[int]:
     return [s.id for s in view.segments_of(view.sent, Protocol.TCP) if flag in s.flags]
 
 
+def untold(view: View, resets: list[int]) -> str:
+    """That the peer knows nothing of an abort, as a sentence; empty where it may."""
+    lost = [(number, view.joined.lost_after(view.segment(number))) for number in resets]
+    if not lost or not all(place for _, place in lost):
+        return ""
+    return (
+        f" #{lost[0][0]} came no further than {lost[0][1]}: the peer was not told, and to it the "
+        "connection is open still."
+    )
+
+
 def aborts_queue(view: View) -> Because | None:
     """A listener closed while completed connections waited in its queue."""
     resets, life = with_flag(view, "R"), view.life

@@ -79,11 +79,16 @@ def _connection(
         server_states=(CLOSED,) if stray else server_states,
         segments=tuple(s.id for s in conversation.sightings),
         calls=calls,
-        client_bytes=client.payload,
-        server_bytes=0 if conversation.is_self_connected else server.payload,
+        client_bytes=_came(client),
+        server_bytes=0 if conversation.is_self_connected else _came(server),
         retransmissions=repeated,
         complete=" ".join(_phases(conversation)),
     )
+
+
+def _came(half: Half) -> int:
+    """Bytes that came to the other end; where their way was not seen, that were sent."""
+    return sum(last - first for first, last, _ in half.deliveries)
 
 
 def _ended_without_a_segment(joined: Joined, half: Half, path: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from observatory.analysis.accept_queue import full_for
 from observatory.analysis.completions import Joined
-from observatory.analysis.wire import Conversation, Half, Kind, Sighting
+from observatory.analysis.wire import Conversation, Kind, Sighting
 from observatory.analysis.witness import Witnessed
 from observatory.model import Counter
 
@@ -65,20 +65,20 @@ def unanswered(conversation: Conversation, joined: Joined) -> Iterator[Sighting]
     if conversation.is_self_connected or not client.syns:
         return
     syns = [syn for syn in client.syns if syn.kind in (Kind.SYN, Kind.REPEATED)]
-    answers = _answers(conversation, client, joined)
     for syn, later in zip(syns, [*(one.time_ns for one in syns[1:]), None], strict=True):
+        answers = _answers(conversation, syn, joined)
         if not any(syn.time_ns <= at and (later is None or at < later) for at in answers):
             yield syn
 
 
-def _answers(conversation: Conversation, client: Half, joined: Joined) -> list[int]:
-    """When SYN, SYN-ACK, RST and ICMP errors came back, as far as they did."""
+def _answers(conversation: Conversation, syn: Sighting, joined: Joined) -> list[int]:
+    """When SYN, SYN-ACK, RST and the ICMP errors that quote ``syn`` came back, as far as they
+    did."""
     server = conversation.server
     back = [*server.syns, *server.resets]
     times = [one.time_ns for one in back if not one.lost_after]
-    sent = {syn.id for syn in client.syns}
-    messages = joined.mail.errors.get(client.socket or 0, ())
-    return times + [one.time_ns for one in messages if joined.mail.quotes.get(one.id) in sent]
+    messages = joined.mail.errors.get(syn.half.socket or 0, ())
+    return times + [one.time_ns for one in messages if joined.mail.quotes.get(one.id) == syn.id]
 
 
 def _on_the_path(asked: Asked) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from observatory.analysis.fin_wait import FIN_TIMEOUT, given_up
 from observatory.analysis.lives import SocketLife
 from observatory.analysis.patience import patience_of, unanswered_probes
 from observatory.analysis.scene import Scene, by_call, during, ends_during, reply_to, unknown
@@ -182,6 +183,11 @@ def _why_no_connection(scene: Scene, sighting: Sighting, arrival: Sighting) -> t
     closer = scene.calls.get(life.closed_by) if life and life.closed_by else None
     if closer is not None and life and (life.closed_ns or 0) <= sighting.time_ns:
         gone = f"RST: {what} for a socket that {closer.name}() c{closer.id} had closed"
+        setting = scene.settings.get(
+            f"{sighting.half.host}:{FIN_TIMEOUT}", scene.settings.get(FIN_TIMEOUT)
+        )
+        if given_up(scene.conversation, sighting.half, life, setting, sighting.time_ns):
+            gone += ", and that FIN-WAIT-2 had kept for no longer than tcp_fin_timeout"
         return "rst-closed-socket", gone
     shut = life.shut_reading(sighting.time_ns) if life else None
     mine = [r for r in sighting.half.resets if r.id < sighting.id]

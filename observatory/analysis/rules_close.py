@@ -13,6 +13,7 @@ from observatory.analysis.closing import (
     queued_behind,
     reset_before,
     sends_fin,
+    untold,
     with_flag,
 )
 from observatory.analysis.lives import SocketLife
@@ -61,6 +62,7 @@ def _aborts_unread(view: View) -> Because | None:
         "were": "was" if unread.count == 1 else "were",
         "asked": _told_unread(unread),
         "linger": f" SO_LINGER 0 (c{option.id}) would have done the same." if option else "",
+        "untold": untold(view, resets),
     }
     calls = (option.id,) if option else ()
     return Because(facts, calls, tuple(brought), likely=not unread.sure)
@@ -79,7 +81,12 @@ def _aborts_linger(view: View) -> Because | None:
         return None
     option = view.option("SO_LINGER")
     calls = (option.id,) if option else ()
-    return Because({"reset": ids(resets), "option": f"c{calls[0]}" if calls else ""}, calls)
+    facts = {
+        "reset": ids(resets),
+        "option": f"c{calls[0]}" if calls else "",
+        "untold": untold(view, resets),
+    }
+    return Because(facts, calls)
 
 
 def _aborts_somehow(view: View) -> Because | None:
@@ -204,12 +211,12 @@ CLOSE_RULES: tuple[Rule, ...] = (
     Rule(
         "close-unread-data", _CLOSE, outcomes(),
         "{unread} {brought}{were} never read{asked}: closing then is data loss, so the kernel "
-        "tells the peer by RST {reset} instead of FIN.{linger}",
+        "tells the peer by RST {reset} instead of FIN.{linger}{untold}",
         "RFC 1122 4.2.2.13; RFC 2525 2.17; Linux __tcp_close", _aborts_unread),
     Rule(
         "close-linger-zero", _CLOSE, outcomes(),
         "SO_LINGER was set to on with 0 seconds ({option}): close() aborted the connection with "
-        "RST {reset}, threw away what was unsent and skipped TIME-WAIT.",
+        "RST {reset}, threw away what was unsent and skipped TIME-WAIT.{untold}",
         "socket(7) SO_LINGER; RFC 9293 3.10.5; UNP 7.5", _aborts_linger),
     Rule(
         "close-aborted", _CLOSE, outcomes(),

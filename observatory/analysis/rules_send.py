@@ -7,7 +7,9 @@ from bisect import bisect_right
 from observatory.analysis.callsets import SENDING
 from observatory.analysis.causes import HELD_BACK_NS
 from observatory.analysis.completions import BLOCKED_NS, completed_by
+from observatory.analysis.conversations import Sighting
 from observatory.analysis.datagrams import describe_icmp
+from observatory.analysis.fin_wait import FIN_TIMEOUT, given_up
 from observatory.analysis.holding import why_held
 from observatory.analysis.room import overfull
 from observatory.analysis.rule import Rule, names
@@ -94,14 +96,31 @@ def _drew_reset(view: View) -> Because | None:
         cause = view.causes[reset.id]
         if cause.kind is CauseKind.REPLY and cause.segment in carried:
             closer = _closer(view, reset.time_ns)
-            why = (
-                f"the peer's socket is gone because {closer.name}() c{closer.id} had closed it"
-                if closer
-                else cause.reason.removeprefix("RST: ")
-            )
+            why, shown = cause.reason.removeprefix("RST: "), tuple[int, ...]()
+            if closer is not None:
+                why, shown = _gone(view, closer, reset)
             facts = {"reset": f"#{reset.id}", "why": why}
-            return Because(facts, (closer.id,) if closer else (), (reset.id,))
+            return Because(facts, (closer.id,) if closer else (), (*shown, reset.id))
     return None
+
+
+def _gone(view: View, closer: Call, reset: Sighting) -> tuple[str, tuple[int, ...]]:
+    """Why the peer has no socket any more that a call closed, and the segments that show it."""
+    life = view.joined.descriptors.sockets.get(reset.half.socket or 0)
+    setting = view.joined.setting(FIN_TIMEOUT, reset.half.host)
+    waited = given_up(reset.conversation, reset.half, life, setting, reset.time_ns)
+    by = f"{closer.name}() c{closer.id}"
+    if waited is not None:
+        return (
+            f"{by} had closed the peer's socket, and no FIN came from here within "
+            f"{waited.seconds} s of #{waited.ack.id}, the ACK of its FIN #{waited.fin.id}: it did "
+            "not stay in FIN-WAIT-2 for longer (tcp_fin_timeout)",
+            (waited.fin.id, waited.ack.id),
+        )
+    lost = [one for one in reset.half.resets if one.id < reset.id and one.lost_after]
+    untold = f" (its RST #{lost[0].id} came no further than {lost[0].lost_after})" if lost else ""
+    told = f"the peer's socket is gone because {by} had closed it{untold}"
+    return told, (lost[0].id,) if lost else ()
 
 
 def _closer(view: View, time_ns: int) -> Call | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from observatory.analysis.callsets import ACCEPTING, RECEIVING
 from observatory.analysis.conversations import Sighting
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.lost import silence
 from observatory.analysis.patience import patience_of, unanswered_probes
 from observatory.analysis.view import YES, Because, View, ids
-from observatory.model import CauseKind, Protocol
+from observatory.model import Call, CauseKind, Protocol
 
 
 def ok(*outcomes: str) -> frozenset[str]:
@@ -117,9 +119,27 @@ def timed_out(view: View) -> Because | None:
     last = half.carriers[-1]
     copies = [last, *(one for one in _since(view, last) if one.original is last)]
     limit = patience_of(life).user_timeout if life is not None else None
-    waited = f" after {limit.args.get('value')} ms (TCP_USER_TIMEOUT, c{limit.id})" if limit else ""
+    waited = _waited(view, limit, copies) if limit else ""
     facts = {"last": f"#{last.id}", "limit": waited, "way": silence(copies)}
     return Because(facts, (limit.id,) if limit else (), (last.id,))
+
+
+def _waited(view: View, limit: Call, copies: Sequence[Sighting]) -> str:
+    """TCP_USER_TIMEOUT, and how long it took where the call was waiting for the end of it. Linux
+    (retransmits_timed_out) counts from the first repetition by the retransmission timer, and looks
+    only when that timer runs out again."""
+    asked = limit.args.get("value")
+    told = f" after {asked} ms (TCP_USER_TIMEOUT, c{limit.id})"
+    took_ns, first = returned(view) - copies[0].time_ns, copies[0]
+    if not isinstance(asked, int) or len(copies) < 2 or not view.exact:
+        return told
+    until_ns = first.time_ns + asked * 1_000_000
+    if not view.call.entered_ns <= until_ns < first.time_ns + took_ns:
+        return told
+    return (
+        f"{told}, which is counted from the first repetition by its timer and looked at when the "
+        f"next is due: that was {took_ns / 1e9:.2f} s after #{first.id}"
+    )
 
 
 def _since(view: View, first: Sighting) -> list[Sighting]:

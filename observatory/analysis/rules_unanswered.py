@@ -11,6 +11,7 @@ from observatory.analysis.lives import SocketLife
 from observatory.analysis.lost import silence, why_sent_again
 from observatory.analysis.queue_words import why_dropped
 from observatory.analysis.rule import Rule, names
+from observatory.analysis.syn_patience import told_limit
 from observatory.analysis.view import Because, View, counted, ids
 from observatory.analysis.wire import Conversation, Half, Sighting
 
@@ -79,7 +80,7 @@ def _silence(view: View) -> Because | None:
         "again": f"sent again {counted(len(again))} ({ids(again)})" if again else "not sent again",
         "peer": half.syns[0].segment.dst,
         "seconds": f"{elapsed:.1f} s",
-        "limit": f" (TCP_SYNCNT is {limit.args.get('value')}, c{limit.id})" if limit else "",
+        "limit": told_limit(view, half, len(again), round(elapsed * 1e9)),
         "way": silence(half.syns),
     }
     return Because(facts, (limit.id,) if limit else (), (first, *again))

@@ -291,10 +291,10 @@ class ScalesEntry:
 
 @dataclass(slots=True)
 class ConnectionEntry:
-    """One incarnation of a four-tuple; client_bytes and server_bytes are payload each sent,
-    complete says how much of its life was seen. kernel_states are the states that the kernel's
-    events tell, empty where they tell none; peculiarities say why these need not be ours word for
-    word."""
+    """One incarnation of a four-tuple; client_bytes and server_bytes are payload of each that came
+    to the other end, complete says how much of its life was seen. kernel_states are the states that
+    the kernel's events tell, empty where they tell none; peculiarities say why these need not be
+    ours word for word."""
 
     id: int
     client: str
