@@ -8,7 +8,8 @@ is made, and nothing of this is paid for until another language is asked for.
 In a table of messages ``phrase/TEXT`` stands for what ``TEXT`` says in English. A place in it is
 ``{name}`` for any words, which are said in turn. Others have a kind: ``{name:n}`` is a number with
 its signs (``1,448``, ``2.5``), ``{name:i}`` one or more ids (``#3``, ``c5 and c7``), ``{name:w}``
-one word that is a name (``server:80``), ``{name:v}`` any words that are names.
+one word that is a name (``server:80``), ``{name:v}`` any words that are names, ``{name:o}`` one
+word that is said.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ _PLACES = {
     "n": r"[\d.,]*\d",
     "i": r"[#ck]\d+(?:(?:, | and |, … and |, …, )[#ck]\d+)*",
     "w": r"\S+",
+    "o": r"\S+",
 }
-_SAID = frozenset({"", "i"})
+_SAID = frozenset({"", "i", "o"})
 # A word of English, and not a call, an errno, an address, a path or the name of a process.
 _WORD = re.compile(r"(?:^|(?<=[\s(\"]))[A-Z]?[a-z]+(?:'s)?(?=[,.;:)\"]*(?:\s|$))")
 # Where Chinese and Latin meet at the edge of a place, a space stands between them.
-_SEAM = re.compile(r"[\u4e00-\u9fff][\w#]|[\w)\]][\u4e00-\u9fff]")
+_SEAM = re.compile(r"[\u4e00-\u9fff][\w#/\[]|[\w)\]][\u4e00-\u9fff]")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]{2}")
 
 
