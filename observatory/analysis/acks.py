@@ -7,6 +7,7 @@ from dataclasses import replace
 from observatory.analysis.callsets import ends_sending
 from observatory.analysis.scene import (
     AT_ONCE_NS,
+    BURST_NS,
     DELAYED_ACK_NS,
     Scene,
     Side,
@@ -18,9 +19,6 @@ from observatory.analysis.scene import (
 )
 from observatory.analysis.wire import Conversation, Half, Kind, Sighting
 from observatory.model import Cause, CauseKind, Confidence
-
-_BURST_NS = 100_000
-"""What comes so soon after the other may have been under way before the other was looked at."""
 
 
 def acknowledge(scene: Scene, sighting: Sighting) -> Cause:
@@ -110,11 +108,13 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     asking = _asking_for_more(scene, sighting, covered)
     if asking is not None and (late is not None or asking.seq > (sighting.ack or 0)):
         side.owed.remove(asking)
-        burst = asking.arrived_ns - covered.arrived_ns < _BURST_NS
+        burst = asking.arrived_ns - covered.arrived_ns < BURST_NS
         sure = Confidence.LIKELY if burst else scene.by_order()
         return reply_to(asking, f"{what} before it; {_why_repeated(asking, sighting)}", sure)
     if late is None:
-        return reply_to(covered, what, scene.by_order())
+        newest = side.arrival
+        crossed = newest is not None and newest is not covered and newest.id > covered.id
+        return reply_to(covered, what, Confidence.LIKELY if crossed else scene.by_order())
     life = scene.life(sighting.half)
     for call in life.set("TCP_QUICKACK") if life is not None else ():
         if call.entered_ns <= sighting.time_ns <= (call.returned_ns or sighting.time_ns):

@@ -19,6 +19,7 @@ from observatory.analysis.on_path import copied, forged_reset
 from observatory.analysis.resets import cause_of_reset
 from observatory.analysis.scene import (
     AT_ONCE_NS,
+    BURST_NS,
     Scene,
     Side,
     by_call,
@@ -255,9 +256,13 @@ def _held_back(scene: Scene, sighting: Sighting, call: Call, cause: Cause) -> Ca
     release = scene.side(sighting.half).arrival
     if release is None or release.arrived_ns < call.returned_ns:
         return replace(cause, reason=f"{cause.reason}, sent later from the send buffer")
-    return replace(
+    cause = replace(
         cause, reason=f"{cause.reason}, held back until #{release.id} came", segment=release.id
     )
+    before = scene.side(sighting.half).before
+    if before is not None and release.arrived_ns - before.arrived_ns < BURST_NS:
+        return replace(cause, confidence=Confidence.LIKELY)  # it may have been the one before
+    return cause
 
 
 def _what(sighting: Sighting) -> str:

@@ -22,6 +22,8 @@ DELAYED_ACK_NS = 30_000_000
 # What is answered at once is answered in microseconds where no path lies between; a millisecond
 # later a timer or a call may have done it (a tick is 1 to 10 ms, Linux CONFIG_HZ).
 AT_ONCE_NS = 1_000_000
+# What comes so soon after the other may have been under way before the other was looked at.
+BURST_NS = 100_000
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +31,7 @@ class Side:
     """One end as it stands: what it sent last, and which arrivals still want an answer.
 
     ``wanting`` is the latest arrival that TCP must acknowledge and that was not yet; ``owed``
-    are all those that no ACK has answered, oldest first;
+    are all those that no ACK has answered, oldest first; ``before`` came before ``arrival``;
     ``duplicate_acks`` counts the ACKs that arrived in a row for the same number; what it sent
     reaches up to ``sent_until``. ``heard`` says that something came after it sent last.
     ``outdated`` is the latest empty arrival with a number that was no longer expected; ``merged``
@@ -41,6 +43,7 @@ class Side:
     ack: int = 0
     window: int = -1
     arrival: Sighting | None = None
+    before: Sighting | None = None
     wanting: Sighting | None = None
     owed: deque[Sighting] = field(default_factory=deque)
     duplicate_acks: int = 0
@@ -135,7 +138,7 @@ class Scene:
     def _arrived(self, receiver: Side, sighting: Sighting) -> None:
         flags = sighting.segment.flags
         previous = receiver.arrival
-        receiver.arrival = sighting
+        receiver.arrival, receiver.before = sighting, previous
         if "S" in flags and sighting.ack is None:
             receiver.asked = sighting
         takes_space = sighting.end > sighting.seq and "R" not in flags
