@@ -66,12 +66,15 @@ def test_what_was_left_behind_is_ended_with_it() -> None:
 
 
 def test_a_helper_is_ready_before_the_command_and_ended_after_it(tmp_path: Path) -> None:
-    helper = ["sh", "-c", f"echo helper >> {tmp_path}/order; exec sleep 60"]
-    with watch("sh", "-c", f"echo command >> {tmp_path}/order", helpers=[helper]) as running:
+    order = tmp_path / "order"
+    helper = ["sh", "-c", f"echo helper >> {order}; exec sleep 60"]
+    command = ["sh", "-c", f"echo command >> {order}"]
+    programs = Programs(command, [helper], untraced, lambda log: order.exists())
+    with open_watch(programs, list) as running:
         running.go()
         assert running.wait() == 0
         assert [log.name for log in running.logs] == ["1-helper.strace", "command.strace"]
-    assert (tmp_path / "order").read_text().split()[-1] == "command"
+    assert order.read_text().split() == ["helper", "command"]
 
 
 def test_a_helper_that_ends_keeps_the_command_from_running(tmp_path: Path) -> None:
