@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from observatory.analysis.callsets import TAKING_APART
 from observatory.analysis.descriptors import Descriptors
 from observatory.analysis.machine import CLOSED, LISTEN, SYN_SENT
 from observatory.analysis.naming import learn
@@ -13,6 +14,7 @@ from observatory.analysis.witness_lives import KernelLife, state_after, state_be
 from observatory.model import Endpoint, KernelEvent
 
 # The transitions that the thread of a close() or shutdown() makes, and nobody else.
+_CLOSING = frozenset({"close", *TAKING_APART})
 _BY_CLOSING = frozenset({"FIN-WAIT-1", "LAST-ACK"})
 
 
@@ -38,17 +40,21 @@ def last_holders(found: Witnessed) -> Mapping[int, tuple[int, int]]:
     lives = [(half.socket, life) for half, life in found.life_of.items()]
     lives += [(number, life) for number, many in found.listeners.items() for life in many]
     for number, life in lives:
-        event = _closing(life)
+        event = _closing(life, found)
         process = found.process(event) if event is not None else None
         if number is not None and event is not None and process is not None:
             told[number] = (process, event.time_ns)
     return told
 
 
-def _closing(life: KernelLife) -> KernelEvent | None:
+def _closing(life: KernelLife, found: Witnessed) -> KernelEvent | None:
+    """The change that giving up the last descriptor made. To CLOSED a RST that comes leads as well:
+    that is one only in the thread of a call that closes."""
     for event in life.events:
         if state_after(event) in _BY_CLOSING and state_before(event) != state_after(event):
             return event
-        if (state_before(event), state_after(event)) == (LISTEN, CLOSED):
+        during = found.during.get(event.id)
+        closes = during is not None and during.name in _CLOSING
+        if state_after(event) == CLOSED and (closes or state_before(event) == LISTEN):
             return event
     return None
