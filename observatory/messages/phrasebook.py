@@ -55,18 +55,22 @@ class Phrasebook:
         if found is not None:
             return found
         if _WORD.search(text):
-            self._words.say(self._prefix + re.sub(r"\d+", "0", text), text)
+            self._missing(self._prefix + re.sub(r"\d+", "0", text), text)
         return text
 
     def explain(self, rule: str, facts: Mapping[str, object], english: str) -> str:
-        """What a rule says, filled with its facts: ``rule/NAME`` in the tables."""
+        """What a rule says, filled with its facts: ``rule/NAME`` in the tables. A text that has
+        no place for one of them is older than the rule: better in English than without it."""
         key = f"rule/{rule}"
-        if key not in self._words:
-            return self._read(english) or self._words.say(key, english)
-        template = self._words.say(key, english)
-        wanted = {name for _, name, _, _ in Formatter().parse(template) if name}
-        said = {name: self._fact(facts.get(name, "")) for name in wanted}
-        return _filled(template, said)
+        template = self._words.texts.get(key, "")
+        places = {name for _, name, _, _ in Formatter().parse(template) if name}
+        if not template or places != facts.keys():
+            return self._read(english) or self._missing(key, english)
+        return _filled(template, {name: self._fact(fact) for name, fact in facts.items()})
+
+    def _missing(self, key: str, english: str) -> str:
+        self._words.missing.add(key)
+        return english
 
     def _fact(self, fact: object) -> str:
         return self.say(fact) if isinstance(fact, str) else str(fact)

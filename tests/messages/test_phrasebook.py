@@ -46,10 +46,17 @@ def test_what_is_not_known_stays_english_and_is_counted_once():
 
 def test_a_rule_is_filled_with_its_facts():
     phrasebook, words = book()
-    facts = {"sent": "#3", "told": "data, 5 bytes", "other": "unused words"}
+    facts = {"sent": "#3", "told": "data, 5 bytes"}
     assert phrasebook.explain("known", facts, "…") == "报文段 #3 带着 数据，5 字节"
     assert phrasebook.explain("unknown", {}, "In English.") == "In English."
     assert words.missing == {"rule/unknown"}
+
+
+def test_no_fact_is_left_out_by_an_older_text():
+    phrasebook, words = book()
+    facts = {"sent": "#3", "told": "data, 5 bytes", "but": "none of it came"}
+    assert phrasebook.explain("known", facts, "In English.") == "In English."
+    assert words.missing == {"rule/known"}
 
 
 def test_no_text_of_a_place_can_become_a_pattern():

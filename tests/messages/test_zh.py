@@ -38,18 +38,13 @@ def test_nothing_that_was_observed_or_played_is_without_a_text(zh, capsys):
         in_language(analyze(load(run)), zh)
     for play in PLAYS:
         in_language(analyze(read_play(play.read_text()).trace), zh)
-    untold = {f"rule/{rule.id}" for rule in RULES if f"rule/{rule.id}" not in zh}
-    missing = sorted(zh.missing | untold)
+    texts = zh.under("rule/")
+    older = {r.id for r in RULES if places(texts.get(r.id, "")) != places(r.text)}
+    older |= {rule.id for rule in RULES if rule.id not in texts}
+    missing = sorted(zh.missing | {f"rule/{name}" for name in older})
     with capsys.disabled():
         print(f"\n{len(missing)} texts are not in Chinese{': ' if missing else ''}", *missing)
     assert len(missing) <= STILL_ENGLISH
-
-
-def test_a_rule_s_text_has_facts_that_the_rule_has(zh):
-    texts = zh.under("rule/")
-    rules = {rule.id: rule.text for rule in RULES}
-    for name in texts.keys() & rules.keys():
-        assert places(texts[name]) <= places(rules[name]), name
 
 
 def test_every_phrase_has_the_places_of_its_pattern(zh):
