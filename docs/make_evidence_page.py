@@ -13,6 +13,7 @@ from pathlib import Path
 from observatory.analysis.evidence import (
     ASKED,
     CALL_ROWS,
+    COMPLETED,
     REFINED,
     RESET_ROWS,
     SEGMENT_ROWS,
@@ -60,7 +61,7 @@ def page() -> str:
         "## Who sent a segment, or sent it again\n",
         *_rows(SEGMENT_ROWS),
         "## Why a call returned what it did\n",
-        *_rows(CALL_ROWS),
+        *_rows((*CALL_ROWS, COMPLETED)),
         *_asked(),
         *_states(),
     ]

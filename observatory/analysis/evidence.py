@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from observatory.analysis.evidence_words import Says, moved, reports, resets_for
+from observatory.analysis.witness import NOT_TAKEN
 from observatory.analysis.witness_events import (
+    DROP,
     RECEIVE_RESET,
     RETRANSMIT,
     RETRANSMIT_SYNACK,
@@ -376,7 +378,17 @@ CALL_ROWS = (
     ),
 )
 
-ROWS: tuple[Row, ...] = (*RESET_ROWS, *SEGMENT_ROWS, *CALL_ROWS)
+COMPLETED = Row(
+    "completed",
+    "A segment completed the call",
+    "the call waited, or was told what had come",
+    "the segment came to this end's host before the call returned",
+    (),
+    (Says(DROP, {"reason": tuple(sorted(NOT_TAKEN))}),),
+    reference="Linux include/net/dropreason-core.h: what is dropped before TCP completes nothing",
+)
+
+ROWS: tuple[Row, ...] = (*RESET_ROWS, *SEGMENT_ROWS, *CALL_ROWS, COMPLETED)
 ROW: Mapping[str, Row] = {row.id: row for row in ROWS}
 
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 
 from observatory.analysis.callsets import TAKING_APART
 from observatory.analysis.completions import Joined
-from observatory.analysis.evidence import ASKED_BY_RULE, REFINED, ROW, Absence, Asked, Row
+from observatory.analysis.evidence import (
+    ASKED_BY_RULE,
+    COMPLETED,
+    REFINED,
+    ROW,
+    Absence,
+    Asked,
+    Row,
+)
 from observatory.analysis.evidence_words import Says
 from observatory.analysis.machine import CLOSED, LISTEN
 from observatory.analysis.wire import Half, Kind, Sighting
@@ -172,11 +180,25 @@ class Judge:
         if asked is not None and (ours is None or ours.is_tcp):
             life, events = self._events_of(one, asked)
             yield self._weigh(ROW[asked.row], events, Claim(one.call), life)
+        yield from self._dropped(one)
         for number in one.explanation.evidence.segments:
             reset = resets.get(number)
             if reset is not None and reset.kernel is not None:
                 said = f"#{number}: {reset.kernel.said}" if reset.kernel.said else ""
                 yield replace(reset.kernel, said=said)
+
+    def _dropped(self, one: ExplainedCall) -> Iterator[Testimony]:
+        """Of the segments that we say completed the call, those that this end's kernel dropped
+        before TCP saw them."""
+        half = self.joined.half(one.call)
+        life = self.witnessed.life_of.get(half) if half is not None else None
+        for number in one.completed_by:
+            drop = self.witnessed.drops.get(number)
+            if drop is None or drop.time_ns < self.joined.came_ns(self.joined.segments[number]):
+                continue  # on the way, where another copy of it went on
+            said = self._weigh(COMPLETED, [drop], Claim(one.call), life)
+            if said.verdict is Verdict.CONTRADICTED:
+                yield replace(said, said=f"#{number}: {said.said}")
 
     def _events_of(
         self, one: ExplainedCall, asked: Asked
