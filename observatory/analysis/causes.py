@@ -28,7 +28,7 @@ from observatory.analysis.scene import (
     unrecorded,
 )
 from observatory.analysis.wire import Conversation, Kind, Sighting
-from observatory.model import Call, Cause, CauseKind, Confidence
+from observatory.model import Call, Cause, CauseKind, Confidence, Segment
 
 # A send hands its segments to the device before it returns; later than this it was held back.
 HELD_BACK_NS = 200_000
@@ -124,7 +124,9 @@ def _again(scene: Scene, sighting: Sighting) -> Cause:
 def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
     side = scene.side(sighting.half)
     if "S" in sighting.segment.flags:
-        return CauseKind.TIMER, "SYN sent again: no answer yet"
+        error = _survived(sighting)
+        why = f"ICMP #{error.id} had not ended the attempt" if error else "no answer yet"
+        return CauseKind.TIMER, f"SYN sent again: {why}"
     arrival = side.arrival
     latest = side.last is None or side.heard
     asks = arrival is not None and latest and arrival.ack == sighting.seq
@@ -143,6 +145,15 @@ def _why_again(scene: Scene, sighting: Sighting) -> tuple[CauseKind, str]:
         return CauseKind.REPLY, f"sent again in smaller segments, as ICMP #{message.id} asks"
     what = "FIN" if "F" in sighting.segment.flags and not sighting.segment.length else "data"
     return CauseKind.TIMER, f"{what} sent again: not acknowledged in time"
+
+
+def _survived(again: Sighting) -> Segment | None:
+    """The latest ICMP error about this end's SYNs that had come when it sent one again."""
+    for message in reversed(again.conversation.errors.get(again.half, ())):
+        came_ns = message.sightings[-1].time_ns if message.sightings else message.time_ns
+        if came_ns < again.time_ns:
+            return message
+    return None
 
 
 def _is_prompt(conversation: Conversation, arrival: Sighting, again: Sighting) -> bool:

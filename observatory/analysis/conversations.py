@@ -151,7 +151,8 @@ class Conversation:
     """One incarnation of a four-tuple, in capture order. ``gaps`` says that bytes were
     acknowledged or skipped that the capture never showed. ``arrivals`` are the segments that
     came, in the order in which they did, where that is known. ``too_big`` are the ICMP messages
-    about segments that the path could not take whole, by the half whose they were."""
+    about segments that the path could not take whole, by the half whose they were, and ``errors``
+    all other ICMP errors."""
 
     id: int
     client: Half
@@ -163,6 +164,7 @@ class Conversation:
     establishing: Sighting | None = None
     arrivals: list[Sighting] | None = None
     too_big: dict[Half, list[Segment]] = field(default_factory=dict)
+    errors: dict[Half, list[Segment]] = field(default_factory=dict)
 
     @property
     def is_self_connected(self) -> bool:

@@ -425,6 +425,7 @@ ASKED: tuple[Asked, ...] = (
         "connection",
         "connect-refused",
         "connect-refused-icmp",
+        "connect-refused-icmp-later",
         "connect-timed-out",
         "connect-timed-out-queue-full",
         "connect-reset",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from observatory.analysis.counting import rose
 from observatory.analysis.datagrams import describe_icmp
 from observatory.analysis.matching import local_endpoint
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.rules_transfer import timed_wait
-from observatory.analysis.view import Because, View, counted
+from observatory.analysis.view import Because, View, counted, ids
 from observatory.model import Call, Endpoint, Protocol, Segment
 
 _CONNECT = names("connect")
@@ -105,6 +106,32 @@ def _bound_only(view: View, reset: Segment) -> Call | None:
 def _icmp_answered(view: View) -> Because | None:
     found = [s for s in map(view.segment, view.completed_by) if s.icmp is not None]
     return _about_icmp(found[-1]) if found else None
+
+
+def _icmp_repeated(view: View) -> Because | None:
+    """The same, but one that had come before did not end the attempt: Linux tcp_v4_err only notes
+    it while a call holds the socket, and counts that."""
+    because, life, half = _icmp_answered(view), view.life, view.half
+    if because is None or life is None or half is None:
+        return None
+    syns = {syn.id for syn in half.syns}
+    last_ns = min(view.came_ns(number) for number in view.completed_by)
+    before = [
+        one.id
+        for one in view.joined.mail.errors.get(life.id, ())
+        if view.joined.mail.quotes.get(one.id) in syns and view.came_ns(one.id) < last_ns
+        if view.call.entered_ns <= view.came_ns(one.id)
+    ]
+    counted_ones = rose(view.joined.counters, "TcpExt.LockDroppedIcmps", half.host)
+    if not before or (counted_ones is not None and counted_ones < len(before)):
+        return None
+    sure = counted_ones == len(before)
+    facts = {
+        **because.facts,
+        "before": ids(before),
+        "counted": f" (LockDroppedIcmps rose by {counted_ones})" if counted_ones else "",
+    }
+    return Because(facts, segments=tuple(before), likely=not sure)
 
 
 def _about_icmp(message: Segment) -> Because:
@@ -217,6 +244,14 @@ OPEN_RULES: tuple[Rule, ...] = (
         "SYN {syn} was answered by RST {reset}: nobody listens on {peer}{bound}. A hard error: "
         "connect() fails at once and does not try again.",
         "RFC 9293 3.10.7.1; connect(2); UNP 4.3", _reset_answered),
+    Rule(
+        "connect-refused-icmp-later", _CONNECT, outcomes(
+            "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EPROTO", "ENOPROTOOPT"),
+        "The ICMP message {icmp} from {router} ({says}) answered the SYN. Linux takes it for a "
+        "hard error while the connection is in SYN-SENT. Before it {before} had come, but while "
+        "connect() was still at work and held the socket: such an error is only noted{counted}, "
+        "and so the SYN had to be sent again ({repeated}).",
+        "RFC 1122 4.2.3.9; icmp(7); Linux tcp_v4_err", _icmp_repeated),
     Rule(
         "connect-refused-icmp", _CONNECT, outcomes("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH",
                                                "EACCES", "EPROTO", "ENOPROTOOPT", "EMSGSIZE"),

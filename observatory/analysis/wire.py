@@ -57,7 +57,7 @@ def follow(
     sightings: dict[int, Sighting] = {}
     for segment in segments:
         if segment.protocol is not Protocol.TCP:
-            _keep_too_big(segment, current)
+            _keep_error(segment, current)
             continue
         place = current.get((segment.src, segment.dst))
         if place is None or _begins_anew(segment, place[1], place[2]):
@@ -81,18 +81,20 @@ def follow(
     return Wire(tuple(conversations), sightings)
 
 
-def _keep_too_big(
+def _keep_error(
     message: Segment, current: Mapping[tuple[Endpoint, Endpoint], tuple[Conversation, Half, Half]]
 ) -> None:
-    """An ICMP message that a segment was too big for the path belongs to its conversation."""
+    """An ICMP error belongs to the conversation of the segment that it quotes; that one was too
+    big for the path is no error to its connection, but a wish."""
     icmp = message.icmp
-    if icmp is None or (message.protocol, icmp.type, icmp.code) not in _TOO_BIG:
-        return
-    if icmp.quoted_src is None or icmp.quoted_dst is None:
+    if icmp is None or icmp.quoted_src is None or icmp.quoted_dst is None:
         return
     place = current.get((icmp.quoted_src, icmp.quoted_dst))
-    if place is not None:
-        place[0].too_big.setdefault(place[1], []).append(message)
+    if place is None:
+        return
+    too_big = (message.protocol, icmp.type, icmp.code) in _TOO_BIG
+    kept = place[0].too_big if too_big else place[0].errors
+    kept.setdefault(place[1], []).append(message)
 
 
 def _reset_older(reset: Sighting, older: Half | None) -> None:
