@@ -231,7 +231,7 @@ def rst_lost(stage: Stage) -> None:
 
 @behaviour(
     "send-path-mtu",
-    section="2.9",
+    section="2.11",
     title="A segment that is too large for a link further on",
     summary="The router cannot forward the full segments and says so (ICMP fragmentation needed); "
     "the client's kernel sends the data again in smaller ones. No call notices.",
