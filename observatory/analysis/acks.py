@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
+from operator import attrgetter
 
-from observatory.analysis.callsets import ends_sending
+from observatory.analysis.callsets import RECEIVING, ends_sending
 from observatory.analysis.scene import (
     AT_ONCE_NS,
     BURST_NS,
@@ -129,8 +131,20 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     if late < DELAYED_ACK_NS and "F" not in covered.segment.flags:
         return reply_to(covered, what, Confidence.LIKELY)
     shorter = sighting.time_ns - covered.arrived_ns < DELAYED_ACK_NS
-    sure = scene.by_order() if near(scene.conversation) and not shorter else Confidence.LIKELY
+    doubtful = shorter or not near(scene.conversation) or _began_to_receive(scene, sighting)
+    sure = Confidence.LIKELY if doubtful else scene.by_order()
     return Cause(CauseKind.TIMER, f"{what}, delayed", sure, segment=covered.id)
+
+
+def _began_to_receive(scene: Scene, sighting: Sighting) -> bool:
+    """A receive was entered just before, and acknowledges what it finds, whatever it returns."""
+    calls = scene.matching.calls_of.get(sighting.half, [])
+    until = bisect_right(calls, sighting.time_ns, key=attrgetter("entered_ns"))
+    since_ns = sighting.time_ns - AT_ONCE_NS
+    return any(
+        call.name in RECEIVING and call.entered_ns >= since_ns
+        for call in calls[max(until - 4, 0) : until]
+    )
 
 
 def _asking_for_more(scene: Scene, sighting: Sighting, covered: Sighting) -> Sighting | None:
