@@ -8,6 +8,7 @@ from observatory.analysis.matching import local_endpoint
 from observatory.analysis.rule import Rule, names, outcomes
 from observatory.analysis.rules_transfer import timed_wait
 from observatory.analysis.view import Because, View, counted, ids
+from observatory.analysis.wire import Half
 from observatory.model import Call, Endpoint, Protocol, Segment
 
 _CONNECT = names("connect")
@@ -125,13 +126,31 @@ def _icmp_repeated(view: View) -> Because | None:
     counted_ones = rose(view.joined.counters, "TcpExt.LockDroppedIcmps", half.host)
     if not before or (counted_ones is not None and counted_ones < len(before)):
         return None
-    sure = counted_ones == len(before)
+    sure = counted_ones is not None and counted_ones == _noted(view, half)
     facts = {
         **because.facts,
         "before": ids(before),
         "counted": f" (LockDroppedIcmps rose by {counted_ones})" if counted_ones else "",
     }
     return Because(facts, segments=tuple(before), likely=not sure)
+
+
+def _noted(view: View, half: Half) -> int:
+    """How many ICMP errors came to this host that ended nothing: a SYN was sent after them, or it
+    was no SYN that they quote. Where the kernel counted as many, it counted each of these."""
+    errors = [
+        (own, message)
+        for conversation in view.joined.wire.conversations
+        for own, messages in conversation.errors.items()
+        for message in messages
+        if own.host == half.host
+    ]
+    quotes = view.joined.mail.quotes
+    return sum(
+        not any(syn.id == quotes.get(message.id) for syn in own.syns)
+        or own.syns[-1].time_ns > view.came_ns(message.id)
+        for own, message in errors
+    )
 
 
 def _about_icmp(message: Segment) -> Because:
