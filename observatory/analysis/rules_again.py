@@ -100,6 +100,18 @@ def _probed(view: View) -> Because | None:
     return Because({**again.facts, "probes": probes})
 
 
+def _timed(view: View) -> Because | None:
+    """By the retransmission timer, unless the kernel counted probes that it may have been."""
+    again, half = _again(view), view.half
+    if again is None or half is None:
+        return None
+    probes = rose(view.joined.counters, "TcpExt.TCPLossProbes", half.host)
+    told = (
+        f" The first may have been a tail loss probe, RFC 8985 7 (TCPLossProbes rose by {probes})."
+    )
+    return Because({**again.facts, "probes": told if probes else ""})
+
+
 AGAIN_RULES: tuple[Rule, ...] = (
     Rule(
         "send-too-big", SENDING, ok(),
@@ -125,6 +137,6 @@ AGAIN_RULES: tuple[Rule, ...] = (
         "RFC 8985 7; Linux tcp_send_loss_probe", _probed),
     Rule(
         "send-retransmitted", SENDING, ok(),
-        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): {why}.",
-        "RFC 6298", _again),
+        "The {result} bytes went out as {sent} and were sent again {times} ({repeated}): {why}."
+        "{probes}", "RFC 6298", _timed),
 )  # fmt: skip
