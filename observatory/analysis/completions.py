@@ -346,7 +346,8 @@ def _writable(joined: Joined, life: SocketLife, events: str, call: Call) -> list
         resets = [s.id for s in other.resets if s.arrived_ns <= _latest(call)]
         icmp = _errors_by(joined, life, call)
         if resets or icmp:
-            return (resets or icmp)[-1:]
+            # The first RST ends a connection; those that follow it find it gone.
+            return resets[:1] or icmp[-1:]
     sent = joined.streams[conversation.id][half].sends
     if not sent or sent[0][2].entered_ns > call.entered_ns:
         return _first_before(other.syns, call)

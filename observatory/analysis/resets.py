@@ -49,8 +49,9 @@ def lingers_zero(life: SocketLife) -> bool:
 
 
 def _is_active(sighting: Sighting, arrival: Sighting | None) -> bool:
-    """Carries ACK although the segment it might answer had one too: no reply looks so."""
-    answers_ackless = arrival is not None and arrival.ack is None
+    """Carries ACK although the segment it might answer had one too, or a number of its own: no
+    reply looks so (RFC 9293 3.5.2, which has sequence number 0 where the segment had no ACK)."""
+    answers_ackless = arrival is not None and arrival.ack is None and not sighting.segment.seq
     return sighting.ack is not None and not answers_ackless
 
 
