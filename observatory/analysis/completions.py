@@ -125,8 +125,9 @@ def _first_before(sightings: list[Sighting], call: Call) -> list[int]:
 
 
 def _error_from_wire(joined: Joined, call: Call) -> list[int]:
-    """The RST or ICMP message behind an error: the last one before the call returned, or of an
-    attempt to connect, which the first that counts ends, the first after its last SYN."""
+    """The RST or ICMP message behind an error: the first RST of a connection, else the last ICMP
+    error before the call returned; of an attempt to connect, which the first that counts ends,
+    the first after its last SYN."""
     found: list[tuple[int, int]] = []
     other = joined.other(call)
     if other is not None:
@@ -138,7 +139,10 @@ def _error_from_wire(joined: Joined, call: Call) -> list[int]:
         found = [one for one in found if one[0] >= begin]
     came = sorted((one for one in found if one[0] <= _latest(call)), key=lambda one: one[0])
     ending = [one for one in came if one[0] >= _last_attempt(joined, call)]
-    return [each for _, each in ending[:1] or came[-1:]]
+    # An open connection ends with the first RST; ICMP errors are notes, of which the last holds.
+    resets = {s.id for s in other.resets} if other is not None else set()
+    ends = [one for one in came if one[1] in resets]
+    return [each for _, each in ending[:1] or ends[:1] or came[-1:]]
 
 
 def _last_attempt(joined: Joined, call: Call) -> int:
