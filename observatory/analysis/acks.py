@@ -105,7 +105,8 @@ def _advance(scene: Scene, sighting: Sighting) -> Cause:
     what = _acknowledged(covered)
     if _waits_for_tick(scene, sighting, covered):
         what += ", delayed to the next tick: nothing had come before it"
-        return Cause(CauseKind.TIMER, what, scene.by_order(), segment=covered.id)
+        sure = Confidence.LIKELY if _just_ended(scene, sighting) else scene.by_order()
+        return Cause(CauseKind.TIMER, what, sure, segment=covered.id)
     late = _late_answer(scene, sighting, covered)
     asking = _asking_for_more(scene, sighting, covered)
     if asking is not None and (late is not None or asking.seq > (sighting.ack or 0)):
@@ -198,6 +199,16 @@ def _waits_for_tick(scene: Scene, sighting: Sighting, fin: Sighting) -> bool:
         return False
     asked = life.set("TCP_QUICKACK") if life is not None else ()
     return not any(during(call, sighting.time_ns) for call in asked)
+
+
+def _just_ended(scene: Scene, sighting: Sighting) -> bool:
+    """Its own end closed at that moment, and strace stamps a call only when it has stopped it:
+    which was first, the ACK or the close, is hard to tell."""
+    if scene.streams[sighting.other].exact:
+        return False
+    life = scene.life(sighting.half)
+    ender = scene.calls.get(ends_sending(life) or 0) if life is not None else None
+    return ender is not None and ender.entered_ns - sighting.time_ns < AT_ONCE_NS
 
 
 def near(conversation: Conversation) -> bool:

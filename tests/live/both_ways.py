@@ -51,7 +51,7 @@ class BothWays:
             call = self.pairs.get(a.call) if a.call is not None else None
             same = (a.kind, a.segment) == (b.kind, b.segment)
             told = call == b.call or (a.confidence is Confidence.LIKELY and a.call is not None)
-            if not same or not told:
+            if not (same or a.confidence is Confidence.LIKELY) or not told:
                 segment = ours.segment
                 yield (
                     f"#{segment.id} {segment.flags}: {a.kind} {a.segment} c{call} {a.reason!r}"
