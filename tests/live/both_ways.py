@@ -51,7 +51,10 @@ class BothWays:
             call = self.pairs.get(a.call) if a.call is not None else None
             same = (a.kind, a.segment) == (b.kind, b.segment)
             told = call == b.call or (a.confidence is Confidence.LIKELY and a.call is not None)
-            if not (same or a.confidence is Confidence.LIKELY) or not told:
+            # Whether a FIN's receiver had closed when it acknowledged it, is told by a stamp that
+            # strace takes later than the journal.
+            ticks = b.reason == "ACK of FIN" and a.reason.startswith("ACK of FIN, delayed")
+            if not (same or ticks or a.confidence is Confidence.LIKELY) or not told:
                 segment = ours.segment
                 yield (
                     f"#{segment.id} {segment.flags}: {a.kind} {a.segment} c{call} {a.reason!r}"
