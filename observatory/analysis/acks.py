@@ -204,11 +204,9 @@ def _waits_for_tick(scene: Scene, sighting: Sighting, fin: Sighting) -> bool:
 def _just_ended(scene: Scene, sighting: Sighting) -> bool:
     """Its own end closed at that moment, and strace stamps a call only when it has stopped it:
     which was first, the ACK or the close, is hard to tell."""
-    if scene.streams[sighting.other].exact:
-        return False
     life = scene.life(sighting.half)
-    ender = scene.calls.get(ends_sending(life) or 0) if life is not None else None
-    return ender is not None and ender.entered_ns - sighting.time_ns < AT_ONCE_NS
+    ended = ends_sending(life) if life is not None else None
+    return ended is not None and not scene.streams[sighting.other].exact
 
 
 def near(conversation: Conversation) -> bool:
