@@ -26,7 +26,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 
 from observatory.codec.ring_pages import PageLayout, parse_header_page, read_page
 from observatory.codec.tracepoint_formats import Format, Values
@@ -197,12 +196,7 @@ class KernelStacks:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
         self._remove()

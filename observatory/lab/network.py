@@ -28,7 +28,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from socket import AF_INET, AF_INET6
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from observatory.errors import MissingTool, PermissionRefused, ScenarioFailed
@@ -179,12 +178,7 @@ class Network:
     def __enter__(self) -> Network:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Building.

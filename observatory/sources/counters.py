@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from observatory.codec.counters import TABLES, changes, parse
 from observatory.model import Counter
@@ -49,10 +48,5 @@ class CounterTable:
     def __enter__(self) -> CounterTable:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()

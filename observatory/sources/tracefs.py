@@ -21,7 +21,6 @@ import secrets
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Final
 
 from observatory.codec.ring_pages import BadTracepoint, PageLayout, parse_header_page, read_page
@@ -233,12 +232,7 @@ class Tracepoints:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

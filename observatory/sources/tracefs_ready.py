@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from types import TracebackType
 
 from observatory.sources.tracefs_instances import (
     PREFIX,
@@ -51,12 +50,7 @@ class ReadyInstances:
                     os.close(instance)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name in self._names:
             remove_instance(self._folder, name)
         if self._folder >= 0:
